@@ -57,7 +57,9 @@ class AcceleratorReading:
 class AcceleratorReader(Protocol):
     """One vendor's driver on this host.
 
-    `open`, `read` and `close` are called from one thread, `wait_events` from another.
+    A call into a driver may hang for ever, so whoever calls sets the deadline. `read` may run for
+    several accelerators at once on as many threads, but never twice for one; `wait_events` has a
+    thread of its own; `open` and `close` run while none of these does, or only hung ones do.
     """
 
     def open(self) -> Inspection:
@@ -68,10 +70,10 @@ class AcceleratorReader(Protocol):
             PermanentError: the driver changed under this process; only a new process helps.
         """
 
-    def read(self, group: Group) -> list[AcceleratorReading]:
-        """Read one group of metrics of each accelerator that `open` found, in that order.
+    def read(self, position: int, group: Group) -> AcceleratorReading:
+        """Read one group of metrics of the accelerator at that position of the inspection.
 
-        A bad accelerator never hides the others: it has a reading with its own status.
+        Nothing is raised for a bad accelerator: it has a reading with its own status.
         """
 
     def wait_events(self, timeout_s: float) -> list[Event]:
