@@ -1,1 +1,1 @@
-"""."""
+"""The command line: finds the program for a subcommand, imports it and nothing else."""
