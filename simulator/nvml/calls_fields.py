@@ -1,0 +1,128 @@
+"""NVML's batch of field values: many numbers in one call, each with a verdict of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+from simulator.nvml.calling import GPU_IS_LOST, NOT_SUPPORTED, SUCCESS, HostCall, number, target
+from simulator.nvml.calls_memory_health import AGGREGATE, UNCORRECTED, VOLATILE, ecc_errors
+from simulator.nvml.calls_readings import (
+    energy_millijoules,
+    power_limit_milliwatts,
+    power_milliwatts,
+    throttled_nanoseconds,
+)
+from simulator.nvml.device import LATENCY_MAX_US, SimulatedGpu
+from simulator.nvml.driver import SimulatedDriver
+from simulator.nvml.physics import (
+    REASON_HW_THERMAL,
+    REASON_POWER_BRAKE,
+    REASON_POWER_CAP,
+    REASON_SW_THERMAL,
+)
+
+UNSIGNED, UNSIGNED_LONG_LONG, SIGNED = 1, 3, 5
+SCOPE_MODULE, SCOPE_MEMORY = 1, 2
+FIELD_POWER_AVERAGE, FIELD_POWER_INSTANT = 185, 186
+
+Getter = Callable[[SimulatedGpu], int]
+
+# Field id: type of value, and how it is got.
+FIELDS: dict[int, tuple[int, Getter]] = {
+    1: (UNSIGNED, lambda _gpu: 1),
+    2: (UNSIGNED, lambda _gpu: 1),
+    3: (UNSIGNED_LONG_LONG, lambda gpu: ecc_errors(gpu, 0, VOLATILE)),
+    4: (UNSIGNED_LONG_LONG, lambda gpu: ecc_errors(gpu, UNCORRECTED, VOLATILE)),
+    5: (UNSIGNED_LONG_LONG, lambda gpu: ecc_errors(gpu, 0, AGGREGATE)),
+    6: (UNSIGNED_LONG_LONG, lambda gpu: ecc_errors(gpu, UNCORRECTED, AGGREGATE)),
+    29: (UNSIGNED_LONG_LONG, lambda _gpu: 0),
+    30: (UNSIGNED_LONG_LONG, lambda _gpu: 0),
+    31: (UNSIGNED, lambda _gpu: 0),
+    74: (UNSIGNED_LONG_LONG, lambda gpu: throttled_nanoseconds(gpu, REASON_POWER_CAP)),
+    75: (
+        UNSIGNED_LONG_LONG,
+        lambda gpu: throttled_nanoseconds(gpu, REASON_SW_THERMAL, REASON_HW_THERMAL),
+    ),
+    76: (UNSIGNED_LONG_LONG, lambda _gpu: 0),
+    82: (UNSIGNED, lambda gpu: round(gpu.physics.memory_celsius)),
+    83: (UNSIGNED_LONG_LONG, energy_millijoules),
+    91: (UNSIGNED, lambda gpu: gpu.profile.links.nvlink_count),
+    94: (UNSIGNED, lambda gpu: gpu.counters.pcie_replays),
+    95: (UNSIGNED, lambda _gpu: 0),
+    142: (UNSIGNED, lambda gpu: gpu.counters.rows_corrected),
+    143: (UNSIGNED, lambda gpu: gpu.counters.rows_uncorrected),
+    144: (UNSIGNED, lambda gpu: int(gpu.counters.remap_pending)),
+    145: (UNSIGNED, lambda gpu: int(gpu.counters.remap_failed)),
+    161: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.nvlink_replay),
+    162: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.nvlink_recovery),
+    163: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.nvlink_crc),
+    **{field: (UNSIGNED, lambda _gpu: 0) for field in range(173, 184)},
+    FIELD_POWER_AVERAGE: (UNSIGNED, power_milliwatts),
+    FIELD_POWER_INSTANT: (UNSIGNED, lambda gpu: round(gpu.physics.power_watts * 1000)),
+    187: (UNSIGNED, lambda gpu: gpu.profile.power.min_limit_milliwatts),
+    188: (UNSIGNED, lambda gpu: gpu.profile.power.max_limit_milliwatts),
+    189: (UNSIGNED, lambda gpu: gpu.profile.power.default_limit_milliwatts),
+    190: (UNSIGNED, power_limit_milliwatts),
+    191: (UNSIGNED_LONG_LONG, energy_millijoules),
+    192: (UNSIGNED, power_limit_milliwatts),
+    193: (SIGNED, lambda gpu: gpu.profile.limits.shutdown_offset_celsius),
+    194: (SIGNED, lambda gpu: gpu.profile.limits.slowdown_offset_celsius),
+    195: (SIGNED, lambda gpu: gpu.profile.limits.memory_max_offset_celsius),
+    196: (SIGNED, lambda gpu: gpu.profile.limits.core_max_offset_celsius),
+    230: (UNSIGNED, lambda gpu: gpu.counters.recovery_action),
+    269: (UNSIGNED_LONG_LONG, lambda gpu: throttled_nanoseconds(gpu, REASON_SW_THERMAL)),
+    270: (UNSIGNED_LONG_LONG, lambda gpu: throttled_nanoseconds(gpu, REASON_HW_THERMAL)),
+    271: (UNSIGNED_LONG_LONG, lambda gpu: throttled_nanoseconds(gpu, REASON_POWER_BRAKE)),
+    274: (UNSIGNED, lambda _gpu: 100),
+}
+
+
+def _scoped_power(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, Getter] | None:
+    """Power of the memory is told as an average only, that of a module not at all."""
+    if scope == SCOPE_MEMORY and field == FIELD_POWER_AVERAGE:
+        return UNSIGNED, lambda _gpu: round(gpu.physics.memory_power_watts * 1000)
+    return None
+
+
+def _find(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, Getter] | None:
+    if field in gpu.profile.absent_fields or f"field {field}" in gpu.unsupported:
+        return None
+    if field in (FIELD_POWER_AVERAGE, FIELD_POWER_INSTANT) and scope in (
+        SCOPE_MODULE,
+        SCOPE_MEMORY,
+    ):
+        return _scoped_power(gpu, field, scope)
+    return FIELDS.get(field)
+
+
+def _fill(gpu: SimulatedGpu, entry: Any, time_us: int) -> None:
+    field = entry.fieldId
+    entry.timestamp = time_us
+    entry.latencyUsec = 1 + (field * 7 + time_us) % LATENCY_MAX_US
+    found = _find(gpu, field, entry.scopeId)
+    code = NOT_SUPPORTED if found is None else gpu.failing.get(f"field {field}", SUCCESS)
+    entry.nvmlReturn = code
+    if found is None or code:
+        return
+    entry.valueType, getter = found
+    value = gpu.garbage.get(f"field {field}", getter(gpu))
+    if entry.valueType == UNSIGNED:
+        entry.value.uiVal = value
+    elif entry.valueType == SIGNED:
+        entry.value.siVal = value
+    else:
+        entry.value.ullVal = value
+
+
+def _field_values(driver: SimulatedDriver, gpu: SimulatedGpu, count: Any, values: Any) -> int:
+    """A lost board answers with success: every other entry says "lost", the rest are stale."""
+    time_us = driver.clock.now_us()
+    entries = target(values)
+    for position in range(number(count)):
+        entry = entries[position]
+        _fill(gpu, entry, time_us)
+        if gpu.lost and position % 2 == 0:
+            entry.nvmlReturn = GPU_IS_LOST
+    return SUCCESS
+
+
+CALLS: dict[str, HostCall] = {"nvmlDeviceGetFieldValues": _field_values}

@@ -1,0 +1,132 @@
+"""One simulated board: who it is, what it counts, and what is wrong with it.
+
+Owns identity, the counters that faults move, and the board's own faults. Second-to-second
+behaviour is `physics`; turning this into NVML's structures is the business of the `calls_*` files.
+"""
+
+import random
+from typing import NamedTuple
+
+from simulator.nvml.load import LoadSource
+from simulator.nvml.physics import Physics
+from simulator.nvml.profile import Profile
+
+# Where the eight boards of an HGX baseboard sit on the PCI bus of a DGX H100.
+PCI_BUSES = (0x1B, 0x43, 0x52, 0x61, 0x9D, 0xC3, 0xD1, 0xDF)
+# The driver averages utilisation over a sixth of a second to a second; half lies between.
+REFRESH_S = 0.5
+LATENCY_MAX_US = 40
+
+
+class Process(NamedTuple):
+    """A compute process on the board."""
+
+    pid: int
+    name: str
+    memory_share: float
+
+
+class Identity(NamedTuple):
+    """What tells this board from all others of its model."""
+
+    uuid: str
+    serial: str
+    pci_bus: int
+    module_id: int
+
+
+class Counters:
+    """Counts that only faults move, apart from corrected errors, which physics adds."""
+
+    def __init__(self, generator: random.Random, noise: float) -> None:
+        self.corrected_before = int(noise * generator.expovariate(1 / 40))
+        self.uncorrected = 0
+        self.uncorrected_before = 0
+        self.sram_uncorrected = 0
+        self.sram_threshold_exceeded = False
+        self.rows_corrected = 0
+        self.rows_uncorrected = 0
+        self.remap_pending = False
+        self.remap_failed = False
+        self.pcie_replays = int(noise * generator.expovariate(1 / 4))
+        self.nvlink_crc = 0
+        self.nvlink_replay = 0
+        self.nvlink_recovery = 0
+        self.recovery_action = 0
+
+
+class SimulatedGpu:
+    """A board in a slot. All methods are called with the driver's lock held.
+
+    `loaded_s` is when it began to work, by the driver's clock.
+
+    Attributes:
+        lost: the board is off the bus; every call about it fails.
+        unsupported: NVML function names and field ids (`"field 82"`) that answer "not supported".
+        failing: the same names, with the NVML error to return.
+        garbage: the same names, with the number to write over the true ones.
+        links_down: NVLinks that are down.
+    """
+
+    def __init__(
+        self, profile: Profile, slot: int, seed: str, loaded_s: float, *, noise: float
+    ) -> None:
+        generator = random.Random(seed)
+        self.profile = profile
+        self.slot = slot
+        self.noise = noise
+        self.identity = make_identity(generator, slot)
+        self.counters = Counters(generator, noise)
+        self.physics = Physics(profile, generator.getrandbits(32), noise=noise)
+        self.lost = False
+        self.unsupported: set[str] = set()
+        self.failing: dict[str, int] = {}
+        self.garbage: dict[str, int] = {}
+        self.links_down: set[int] = set()
+        self.processes: list[Process] = [Process(4100 + slot, "python3", 1.0)]
+        self.mig_enabled = False
+        self._advanced_s = loaded_s
+
+    def advance(self, now_s: float, source: LoadSource) -> bool:
+        """Let time pass up to `now_s`; True when the board has just cut itself off."""
+        passed_s = now_s - self._advanced_s
+        if self.lost or passed_s < REFRESH_S:
+            return False
+        self.physics.advance(passed_s, source.load(self.slot, now_s))
+        self._advanced_s = now_s
+        return self.physics.shut_down
+
+    def revive(self, now_s: float) -> None:
+        """Come back after a reset or reseat: cool, idle, volatile counts at zero."""
+        self.lost = False
+        self.counters.uncorrected_before += self.counters.uncorrected
+        self.counters.uncorrected = 0
+        self.counters.recovery_action = 0
+        self.counters.remap_pending = False
+        energy_joules = self.physics.energy_joules
+        self.physics = Physics(self.profile, self.slot, noise=self.noise)
+        self.physics.energy_joules = energy_joules
+        self._advanced_s = now_s
+
+    @property
+    def memory_used_mebibytes(self) -> int:
+        """Memory that processes hold."""
+        free = self.profile.memory_total_mebibytes - self.profile.memory_reserved_mebibytes
+        return round(free * self.physics.load.memory_used)
+
+    @property
+    def running(self) -> list[Process]:
+        """Processes that there are now: none while nothing holds memory."""
+        return self.processes if self.memory_used_mebibytes else []
+
+
+def make_identity(generator: random.Random, slot: int) -> Identity:
+    """Return a UUID (version 4 by its form) and a serial of thirteen digits."""
+    digits = f"{generator.getrandbits(128):032x}"
+    uuid = f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+    return Identity(
+        uuid=f"GPU-{uuid}",
+        serial=f"165{generator.randrange(10**10):010d}",
+        pci_bus=PCI_BUSES[slot % len(PCI_BUSES)],
+        module_id=slot + 1,
+    )

@@ -1,0 +1,259 @@
+"""The simulated driver of one host: its boards, its events and its faults.
+
+Owns the lock, time, event queues and the methods by which a test or a scenario breaks things.
+All of them may be called from any thread. It knows no ctypes: `library` answers NVML calls from
+what stands here.
+"""
+
+import heapq
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from simulator.nvml.device import SimulatedGpu
+from simulator.nvml.load import ClusterLoad, LoadSource
+from simulator.nvml.physics import Totals
+from simulator.nvml.profile import Links, Profile
+from telemetry.clock import Clock
+
+EVENT_DOUBLE_BIT_ECC = 0x2
+EVENT_XID = 0x8
+EVENT_RECOVERY_ACTION = 0x8000
+XID_DOUBLE_BIT_ECC = 48
+XID_OFF_THE_BUS = 79
+RECOVERY_GPU_RESET = 1
+
+# An event set that nobody reads must not grow without end; the real driver drops too.
+EVENTS_QUEUED_MAX = 1000
+# How soon a waiting call notices a planned fault; the driver's clock need not be the machine's.
+POLL_S = 0.02
+
+
+@dataclass
+class EventSet:
+    """Events that wait to be read, and what was registered: slot to mask of event types."""
+
+    registered: dict[int, int] = field(default_factory=dict)
+    waiting: deque[tuple[int, int, int]] = field(
+        default_factory=lambda: deque(maxlen=EVENTS_QUEUED_MAX)
+    )
+    """(slot, event type, event data)"""
+
+
+class GpmSample(NamedTuple):
+    """What a board had done by a certain time."""
+
+    slot: int
+    taken_s: float
+    totals: Totals
+    links: Links
+
+
+class SimulatedDriver:
+    """The NVIDIA driver of one simulated host.
+
+    Args:
+        profiles: one board each, in slot order; at least one.
+        clock: tells the time by which physics advance.
+        seed: gives boards their identities and noise; the same seed, the same host.
+        load: where demand comes from; jobs of a real cluster's distribution unless given.
+        noise: 0 for a driver that repeats itself exactly, 1 for a natural one.
+        running_for_s: how long the boards have been under load when they are first asked.
+    """
+
+    def __init__(
+        self,
+        profiles: list[Profile],
+        clock: Clock,
+        *,
+        seed: str = "0",
+        load: LoadSource | None = None,
+        noise: float = 1.0,
+        running_for_s: float = 600.0,
+    ) -> None:
+        self.clock = clock
+        self.load = load or ClusterLoad(sum(map(ord, seed)))
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.profile = profiles[0]
+        """Of the first board; the driver's own versions stand there."""
+        self.mismatched = False
+        self.initialised = 0
+        self.event_sets: dict[int, EventSet] = {}
+        self.gpm_samples: dict[int, GpmSample | None] = {}
+        self._seed, self._noise = seed, noise
+        self._generations = itertools.count()
+        self._sets = itertools.count(1)
+        self._planned: list[tuple[float, int, Callable[[], None]]] = []
+        self._plans = itertools.count()
+        self._hung: set[int | None] = set()
+        self._released = threading.Event()
+        self._released.set()
+        loaded_s = clock.monotonic_s() - running_for_s
+        self.gpus = [self._make(profile, slot, loaded_s) for slot, profile in enumerate(profiles)]
+
+    def _make(self, profile: Profile, slot: int, loaded_s: float) -> SimulatedGpu:
+        seed = f"{self._seed}/{slot}/{next(self._generations)}"
+        return SimulatedGpu(profile, slot, seed, loaded_s, noise=self._noise)
+
+    def advance(self, slot: int) -> SimulatedGpu:
+        """Bring one board up to now and return it. Call with the lock held."""
+        gpu = self.gpus[slot]
+        if gpu.advance(self.clock.monotonic_s(), self.load):
+            self.lose(slot)
+        return gpu
+
+    def is_lost(self, slot: int) -> bool:
+        """Whether a board is off the bus, or gone altogether."""
+        return slot >= len(self.gpus) or self.gpus[slot].lost
+
+    # What goes wrong, and what mends it.
+
+    def lose(self, slot: int, xid: int | None = XID_OFF_THE_BUS) -> None:
+        """Let a board fall off the bus, with that Xid as its last word, or silently with None."""
+        with self.changed:
+            if xid is not None:
+                self._post(slot, EVENT_XID, xid)
+            self.gpus[slot].lost = True
+            self.changed.notify_all()
+
+    def bring_back(self, slot: int) -> None:
+        """Let a lost board answer again, as after a reset."""
+        with self.changed:
+            self.gpus[slot].revive(self.clock.monotonic_s())
+
+    def swap(self, slot: int, profile: Profile | None = None) -> None:
+        """Put another board into the slot: new UUID and serial, fresh counters."""
+        with self.changed:
+            replaced = profile or self.gpus[slot].profile
+            self.gpus[slot] = self._make(replaced, slot, self.clock.monotonic_s())
+
+    def remove_last(self) -> None:
+        """Take the last board out, so that the count is one less."""
+        with self.changed:
+            self.gpus.pop()
+
+    def raise_xid(self, slot: int, code: int) -> None:
+        """Report an Xid; the board goes on working."""
+        with self.changed:
+            self._post(slot, EVENT_XID, code)
+
+    def raise_double_bit_error(self, slot: int) -> None:
+        """Count an uncorrectable memory error with all that follows: events, remap, reset."""
+        with self.changed:
+            counters = self.gpus[slot].counters
+            counters.uncorrected += 1
+            counters.rows_uncorrected += 1
+            counters.remap_pending = True
+            counters.recovery_action = RECOVERY_GPU_RESET
+            self._post(slot, EVENT_DOUBLE_BIT_ECC, 0)
+            self._post(slot, EVENT_XID, XID_DOUBLE_BIT_ECC)
+            self._post(slot, EVENT_RECOVERY_ACTION, RECOVERY_GPU_RESET)
+
+    def set_cooling(self, slot: int, share: float) -> None:
+        """Let only that share of the cooling work: 1 is healthy, 0.02 a thermal runaway."""
+        with self.lock:
+            self.gpus[slot].physics.cooling = max(share, 0.01)
+
+    def set_power_brake(self, slot: int, *, on: bool) -> None:
+        """Assert the power supply's brake on a board."""
+        with self.lock:
+            self.gpus[slot].physics.power_brake = on
+
+    def set_unsupported(self, slot: int, name: str) -> None:
+        """Make a function, or a field as `field 82`, answer "not supported"."""
+        with self.lock:
+            self.gpus[slot].unsupported.add(name)
+
+    def set_supported(self, slot: int, name: str) -> None:
+        """Undo `set_unsupported`."""
+        with self.lock:
+            self.gpus[slot].unsupported.discard(name)
+
+    def set_nvlink(self, slot: int, link: int, *, up: bool) -> None:
+        """Bring one NVLink of a board down or up."""
+        with self.lock:
+            down = self.gpus[slot].links_down
+            if up:
+                down.discard(link)
+            else:
+                down.add(link)
+
+    def set_failing(self, slot: int, name: str, code: int) -> None:
+        """Make a function or field fail with that NVML error; 0 mends it."""
+        with self.lock:
+            if code:
+                self.gpus[slot].failing[name] = code
+            else:
+                self.gpus[slot].failing.pop(name, None)
+
+    def set_garbage(self, slot: int, name: str, value: int | None) -> None:
+        """Make a function or field give that number for every number; None mends it."""
+        with self.lock:
+            if value is None:
+                self.gpus[slot].garbage.pop(name, None)
+            else:
+                self.gpus[slot].garbage[name] = value
+
+    def set_mismatched(self, *, on: bool = True) -> None:
+        """Upgrade the kernel module under the library: every call fails with 18."""
+        with self.changed:
+            self.mismatched = on
+            self.changed.notify_all()
+
+    def hang(self, slot: int | None = None) -> None:
+        """Let each call about one board, or every call, block until `release`."""
+        with self.lock:
+            self._released.clear()
+            self._hung.add(slot)
+
+    def release(self) -> None:
+        """Let hung calls go on."""
+        with self.lock:
+            self._hung.clear()
+            self._released.set()
+
+    def wait_while_hung(self, slot: int | None) -> None:
+        """Block as long as calls about that board hang. Call without the lock."""
+        while self._hung and (None in self._hung or slot in self._hung):
+            self._released.wait()
+
+    # What is planned.
+
+    def at(self, seconds: float, action: Callable[[], None]) -> None:
+        """Run an action that many seconds from now, by this driver's clock.
+
+        It runs inside the first call into the driver that comes after its time.
+        """
+        with self.changed:
+            due_s = self.clock.monotonic_s() + seconds
+            heapq.heappush(self._planned, (due_s, next(self._plans), action))
+            self.changed.notify_all()
+
+    def apply_schedule(self) -> None:
+        """Run the actions that are due. Call with the lock held."""
+        while self._planned and self._planned[0][0] <= self.clock.monotonic_s():
+            heapq.heappop(self._planned)[2]()
+
+    def until_next_change_s(self, at_most_s: float) -> float:
+        """How long a waiting call may sleep before it must look again."""
+        self.apply_schedule()
+        return min(at_most_s, POLL_S) if self._planned else at_most_s
+
+    # Events.
+
+    def create_event_set(self) -> int:
+        """Return the number of a new, empty event set."""
+        with self.lock:
+            number = next(self._sets)
+            self.event_sets[number] = EventSet()
+            return number
+
+    def _post(self, slot: int, event_type: int, data: int) -> None:
+        for event_set in self.event_sets.values():
+            if event_set.registered.get(slot, 0) & event_type:
+                event_set.waiting.append((slot, event_type, data))
+        self.changed.notify_all()

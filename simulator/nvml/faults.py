@@ -1,0 +1,117 @@
+"""Faults as data: what goes wrong on a host, and when.
+
+Owns the record that scenario files hold and its translation into the driver's methods. A fault
+with an end is mended then; faults of the same time happen in the order given.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from simulator.nvml.driver import SimulatedDriver
+
+Kind = Literal[
+    "lost",
+    "xid",
+    "double_bit_error",
+    "runaway",
+    "power_brake",
+    "hang",
+    "unsupported",
+    "failing",
+    "garbage",
+    "mismatch",
+    "swap",
+    "nvlink_down",
+]
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing that goes wrong.
+
+    Attributes:
+        at_s: seconds after the schedule starts.
+        until_s: when it is mended; None for never. An Xid or a swap cannot be mended.
+        gpu: slot; None for the whole host, where that makes sense (`hang`, `mismatch`).
+        value: Xid, NVML error, garbage number, link, or the share of cooling left (percent).
+        name: function or `field N`, for `unsupported`, `failing` and `garbage`.
+    """
+
+    at_s: Annotated[float, Meta(ge=0)]
+    kind: Kind
+    until_s: float | None = None
+    gpu: Annotated[int, Meta(ge=0)] | None = None
+    value: int | None = None
+    name: str = ""
+
+    @property
+    def slot(self) -> int:
+        """The board it is about."""
+        return self.gpu or 0
+
+
+Action = Callable[[SimulatedDriver, Fault], None]
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+# How each kind begins. A board is `fault.gpu`, the first one where none is named.
+BEGIN: dict[Kind, Action] = {
+    "lost": lambda driver, fault: driver.lose(fault.slot, _or(fault.value, 79) or None),
+    "xid": lambda driver, fault: driver.raise_xid(fault.slot, _or(fault.value, 0)),
+    "double_bit_error": lambda driver, fault: driver.raise_double_bit_error(fault.slot),
+    "runaway": lambda driver, fault: driver.set_cooling(fault.slot, _or(fault.value, 2) / 100),
+    "power_brake": lambda driver, fault: driver.set_power_brake(fault.slot, on=True),
+    "hang": lambda driver, fault: driver.hang(fault.gpu),
+    "unsupported": lambda driver, fault: driver.set_unsupported(fault.slot, fault.name),
+    "failing": lambda driver, fault: driver.set_failing(
+        fault.slot, fault.name, _or(fault.value, 999)
+    ),
+    "garbage": lambda driver, fault: driver.set_garbage(
+        fault.slot, fault.name, _or(fault.value, 0xFFFFFFFF)
+    ),
+    "mismatch": lambda driver, _fault: driver.set_mismatched(),
+    "swap": lambda driver, fault: driver.swap(fault.slot),
+    "nvlink_down": lambda driver, fault: driver.set_nvlink(
+        fault.slot, _or(fault.value, 0), up=False
+    ),
+}
+# How each kind is mended; an Xid or a swap cannot be.
+END: dict[Kind, Action] = {
+    "lost": lambda driver, fault: driver.bring_back(fault.slot),
+    "double_bit_error": lambda driver, fault: driver.bring_back(fault.slot),
+    "runaway": lambda driver, fault: driver.set_cooling(fault.slot, 1.0),
+    "power_brake": lambda driver, fault: driver.set_power_brake(fault.slot, on=False),
+    "hang": lambda driver, _fault: driver.release(),
+    "unsupported": lambda driver, fault: driver.set_supported(fault.slot, fault.name),
+    "failing": lambda driver, fault: driver.set_failing(fault.slot, fault.name, 0),
+    "garbage": lambda driver, fault: driver.set_garbage(fault.slot, fault.name, None),
+    "mismatch": lambda driver, _fault: driver.set_mismatched(on=False),
+    "nvlink_down": lambda driver, fault: driver.set_nvlink(
+        fault.slot, _or(fault.value, 0), up=True
+    ),
+}
+
+
+def begin(driver: SimulatedDriver, fault: Fault) -> None:
+    """Let it go wrong."""
+    BEGIN[fault.kind](driver, fault)
+
+
+def end(driver: SimulatedDriver, fault: Fault) -> None:
+    """Mend it, if that can be."""
+    if fault.kind in END:
+        END[fault.kind](driver, fault)
+
+
+def schedule(driver: SimulatedDriver, faults: list[Fault]) -> None:
+    """Let these faults begin and end at their times, counted from now."""
+    for fault in faults:
+        driver.at(fault.at_s, partial(begin, driver, fault))
+        if fault.until_s is not None:
+            driver.at(fault.until_s, partial(end, driver, fault))

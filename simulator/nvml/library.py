@@ -1,0 +1,150 @@
+"""The library object: what nvidia-ml-py believes to be libnvidia-ml.
+
+Owns the look-up of functions by name and what is common to all calls: hanging, mismatch, start-up,
+handles, lost boards, absent and failing functions, garbage. What a function answers stands in the
+`calls_*` files. A name that is not there is missing, as in an older driver.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from simulator.nvml import (
+    calls_events,
+    calls_fields,
+    calls_gpm,
+    calls_host,
+    calls_identity,
+    calls_links,
+    calls_memory_health,
+    calls_processes,
+    calls_readings,
+)
+from simulator.nvml.calling import (
+    DEPRECATED,
+    GPU_IS_LOST,
+    INVALID_ARGUMENT,
+    LIBRARY_MISMATCH,
+    NOT_SUPPORTED,
+    SUCCESS,
+    UNINITIALIZED,
+    DeviceCall,
+    HostCall,
+    number,
+    overwrite_numbers,
+    slot_of,
+)
+from simulator.nvml.device import SimulatedGpu
+from simulator.nvml.driver import SimulatedDriver
+
+# Called with the board.
+DEVICE_CALLS: dict[str, DeviceCall] = {
+    **calls_identity.CALLS,
+    **calls_readings.CALLS,
+    **calls_memory_health.CALLS,
+    **calls_links.CALLS,
+    **calls_processes.CALLS,
+    **calls_gpm.CALLS,
+    **calls_events.CALLS,
+}
+# Called with the driver and the board.
+BOARD_CALLS: dict[str, HostCall] = {
+    **calls_fields.CALLS,
+    **calls_gpm.BOARD_CALLS,
+    **calls_events.BOARD_CALLS,
+}
+# Called with the driver.
+HOST_CALLS: dict[str, HostCall] = {
+    **calls_host.CALLS,
+    **calls_gpm.HOST_CALLS,
+    **calls_events.HOST_CALLS,
+}
+ANSWERS_WHEN_LOST = frozenset(calls_fields.CALLS)
+WORKS_BEFORE_INIT = frozenset({"nvmlInit_v2", "nvmlInitWithFlags"})
+
+
+def function_names() -> frozenset[str]:
+    """Return the names of all functions that the library offers."""
+    return frozenset({*DEVICE_CALLS, *BOARD_CALLS, *HOST_CALLS, "nvmlErrorString"})
+
+
+class SimulatedLibrary:
+    """The functions of one simulated driver, found as attributes and made when first asked for."""
+
+    def __init__(self, driver: SimulatedDriver) -> None:
+        self.driver = driver
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return the function of that name; AttributeError is what ctypes raises too."""
+        function: Callable[..., Any]
+        if name in DEVICE_CALLS:
+            function = self._about_board(name, DEVICE_CALLS[name], with_driver=False)
+        elif name in BOARD_CALLS:
+            function = self._about_board(name, BOARD_CALLS[name], with_driver=True)
+        elif name in HOST_CALLS:
+            function = self._about_host(name, HOST_CALLS[name])
+        elif name == "nvmlErrorString":
+            function = _error_string()
+        else:
+            raise AttributeError(f"undefined symbol: {name}")
+        setattr(self, name, function)
+        return function
+
+    def _about_host(self, name: str, call: HostCall) -> Callable[..., int]:
+        driver = self.driver
+
+        def function(*arguments: Any) -> int:
+            driver.wait_while_hung(None)
+            with driver.lock:
+                driver.apply_schedule()
+                if driver.mismatched:
+                    return LIBRARY_MISMATCH
+                if not driver.initialised and name not in WORKS_BEFORE_INIT:
+                    return UNINITIALIZED
+                return call(driver, *arguments)
+
+        return function
+
+    def _about_board(self, name: str, call: HostCall, *, with_driver: bool) -> Callable[..., int]:
+        driver = self.driver
+
+        def function(handle: Any, *arguments: Any) -> int:
+            slot = slot_of(handle)
+            driver.wait_while_hung(slot)
+            with driver.lock:
+                driver.apply_schedule()
+                if driver.mismatched:
+                    return LIBRARY_MISMATCH
+                if not driver.initialised:
+                    return UNINITIALIZED
+                if slot is None or slot >= len(driver.gpus):
+                    return INVALID_ARGUMENT
+                gpu = driver.advance(slot)
+                if code := _refusal(gpu, name):
+                    return code
+                before = (driver, gpu) if with_driver else (gpu,)
+                code = call(*before, *arguments)
+                if code == SUCCESS and name in gpu.garbage:
+                    overwrite_numbers(arguments, gpu.garbage[name])
+                return code
+
+        return function
+
+
+def _refusal(gpu: SimulatedGpu, name: str) -> int:
+    """Return why a board does not answer that call at all, or 0."""
+    if gpu.lost and name not in ANSWERS_WHEN_LOST:
+        return GPU_IS_LOST
+    if name in gpu.unsupported or name in gpu.profile.absent:
+        return NOT_SUPPORTED
+    if name in gpu.profile.deprecated:
+        return DEPRECATED
+    return gpu.failing.get(name, SUCCESS)
+
+
+def _error_string() -> Callable[[Any], bytes]:
+    """Return a new function, since the caller sets its `restype`."""
+
+    def function(code: Any) -> bytes:
+        return calls_host.ERROR_TEXTS.get(number(code), "Unknown Error").encode()
+
+    return function
