@@ -173,6 +173,7 @@ def _flag(
     )
 
 
+# fmt: off  (read as a table)
 CATALOGUE = Catalogue(
     [
         # Every tick: table `samples`.
@@ -723,8 +724,8 @@ CATALOGUE = Catalogue(
             "field 230",
             "",
             1.0,
-            "What the driver asks for: 0 nothing, 1 reset, 2 reboot, 3 drain peers, "
-            "4 drain and reset, 5 IMEX, 6 bus reset, 7 system reboot.",
+            "What the driver asks for: 0 nothing, 1 reset, 2 reboot, 3 drain "
+            "peers, 4 drain and reset, 5 IMEX, 6 bus reset, 7 system reboot.",
             kind=Kind.CODE,
             group=_SLOW,
             dcgm="DCGM_FI_DEV_GET_GPU_RECOVERY_ACTION",
@@ -746,3 +747,4 @@ CATALOGUE = Catalogue(
         ),
     ]
 )
+# fmt: on

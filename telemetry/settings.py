@@ -2,15 +2,18 @@
 
 Owns loading and checking. A later source overrides an earlier one: defaults, file, environment
 (`FLEETGAUGE_<KEY>`), flags. Every problem is collected and reported at once as
-`where:key: reason`, and nothing starts. The records themselves live with their programs; each
-field carries its bounds and its sentence as `msgspec.Meta`, from which `--help` is made.
+`where:key: reason`, and nothing starts. The records themselves live with their programs: frozen
+dataclasses, so that several can be combined by inheritance, whose fields carry their bounds and
+their sentence as `msgspec.Meta`, from which `--help` is made.
 """
 
 import argparse
+import dataclasses
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -19,10 +22,18 @@ from telemetry.errors import ConfigError
 ENVIRONMENT_PREFIX = "FLEETGAUGE_"
 FILE_BYTES_MAX = 1 << 20
 
-SettingsT = TypeVar("SettingsT", bound=msgspec.Struct)
+
+class SettingsRecord(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
-class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+SettingsT = TypeVar("SettingsT", bound=SettingsRecord)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSettings:
     """What every program has."""
 
     log_level: Annotated[
@@ -34,14 +45,14 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "info"
 
 
-def add_flags(parser: argparse.ArgumentParser, record: type[msgspec.Struct]) -> None:
+def add_flags(parser: argparse.ArgumentParser, record: type[SettingsRecord]) -> None:
     """Add `--config` and one flag a setting, with its sentence and default as help."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="read settings from TOML")
     group = parser.add_argument_group(
         "settings", f"each may also stand in the file, or in {ENVIRONMENT_PREFIX}<NAME>"
     )
-    for field in msgspec.structs.fields(record):
-        shown = "" if field.default in (msgspec.NODEFAULT, "", None) else f" [{field.default}]"
+    for field in dataclasses.fields(record):
+        shown = "" if field.default in (dataclasses.MISSING, "", None) else f" [{field.default}]"
         group.add_argument(
             f"--{field.name.replace('_', '-')}",
             dest=_flag_name(field.name),
@@ -77,8 +88,8 @@ def load(
             problems.append(f"{where}:{key}: {error}")
     problems.extend(
         f"settings:{field.name}: must be given"
-        for field in msgspec.structs.fields(record)
-        if field.required and field.name not in values
+        for field in dataclasses.fields(record)
+        if _required(field) and field.name not in values
     )
     if problems:
         raise ConfigError(problems)
@@ -88,7 +99,7 @@ def load(
         raise ConfigError([f"settings: {error}"]) from error
 
 
-def describe(record: type[msgspec.Struct], name: str) -> str:
+def describe(record: type[SettingsRecord], name: str) -> str:
     """Return the sentence that a setting carries."""
     for meta in _metas(get_type_hints(record, include_extras=True)[name]):
         if meta.description:
@@ -101,12 +112,16 @@ def _metas(annotation: object) -> Iterator[msgspec.Meta]:
         yield from (part for part in get_args(annotation) if isinstance(part, msgspec.Meta))
 
 
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is field.default_factory is dataclasses.MISSING
+
+
 def _flag_name(key: str) -> str:
     return f"setting_{key}"
 
 
 def _sources(
-    record: type[msgspec.Struct],
+    record: type[SettingsRecord],
     arguments: argparse.Namespace,
     environment: Mapping[str, str],
     problems: list[str],
@@ -116,7 +131,7 @@ def _sources(
     if path is not None:
         for key, value in _read_file(path, problems).items():
             yield str(path), key, value, True
-    names = [field.name for field in msgspec.structs.fields(record)]
+    names = [field.name for field in dataclasses.fields(record)]
     for name in names:
         variable = ENVIRONMENT_PREFIX + name.upper()
         if variable in environment:

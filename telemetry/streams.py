@@ -4,6 +4,7 @@ Owns what producers and consumers must agree on outside the message itself. The 
 made by the programs.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,8 @@ class Stream(StrEnum):
     QUEUES = "queues"
 
 
-class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class KafkaSettings:
     """How to reach the broker. Any broker that speaks Kafka's protocol will do."""
 
     kafka_bootstrap: Annotated[
@@ -97,7 +99,8 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
         return options
 
 
-class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class DatabaseSettings:
     """How to reach PostgreSQL 16 or newer, with or without TimescaleDB."""
 
     database_url: Annotated[
