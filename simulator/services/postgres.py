@@ -82,12 +82,11 @@ class Cluster(ServiceProcess):
 
     def start(self) -> None:
         """Make the cluster if the folder is new, and start it."""
-        folder = self._folder = self._folder or Path(tempfile.mkdtemp(prefix="fleetgauge-pg-"))
+        folder = self._folder = self._folder or _temporary_folder(self._chroot)
         folder.mkdir(parents=True, exist_ok=True)
         data = folder / "data"
-        if self._user is not None and self._chroot is None:
-            grant_passage(data)
-            grant_passage(self._bin / "postgres")
+        if self._user is not None:
+            grant_passage(data, self._chroot or Path("/"))
         if not (data / "PG_VERSION").exists():
             self._initialise(folder)
         self._password = (folder / "password").read_text()
@@ -155,10 +154,11 @@ class Postgres(Cluster):
         durable: bool = True,
         parameters: Mapping[str, str] | None = None,
     ) -> None:
+        programs = _wheel_bin_folder()
         user = unprivileged_user()
-        super().__init__(
-            _wheel_bin_folder(), folder, durable=durable, parameters=parameters, user=user
-        )
+        if user is not None:
+            grant_passage(programs / "postgres")
+        super().__init__(programs, folder, durable=durable, parameters=parameters, user=user)
 
 
 def _wheel_bin_folder() -> Path:
@@ -167,6 +167,11 @@ def _wheel_bin_folder() -> Path:
     if spec is None or spec.origin is None:
         raise ServiceError("the embedded PostgreSQL is missing: install fleetgauge[demo]")
     return Path(spec.origin).parent / "pginstall18" / "bin"
+
+
+def _temporary_folder(chroot: Path | None) -> Path:
+    """A new folder that the server can see."""
+    return Path(tempfile.mkdtemp(prefix="fleetgauge-pg-", dir=chroot and chroot / "tmp"))
 
 
 def _is_ready(data: Path, pid: int) -> bool:

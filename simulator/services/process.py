@@ -184,9 +184,11 @@ def unprivileged_user() -> User | None:
     return User(entry.pw_uid, entry.pw_gid)
 
 
-def grant_passage(path: Path) -> None:
-    """Let other users walk through (not list) the folders above `path`; needed as root only."""
+def grant_passage(path: Path, root: Path = Path("/")) -> None:
+    """Let other users walk through (not list) the folders between `root` and `path`."""
     for folder in path.resolve().parents:
+        if not folder.is_relative_to(root):
+            break
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
             log.info("letting the database's user pass through %s (mode o+x)", folder)
