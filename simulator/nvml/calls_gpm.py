@@ -102,6 +102,7 @@ def _sample_get(driver: SimulatedDriver, gpu: SimulatedGpu, sample: Any) -> int:
     number = _number(sample)
     if number not in driver.gpm_samples:
         return INVALID_ARGUMENT
+    driver.advance(gpu.slot, refresh_s=0.001)
     taken_s = driver.clock.monotonic_s()
     totals = gpu.physics.totals.copy()
     driver.gpm_samples[number] = GpmSample(gpu.slot, taken_s, totals, gpu.profile.links)
@@ -130,10 +131,7 @@ def _metrics_get(driver: SimulatedDriver, request: Any) -> int:
 
 
 def _use_between(first: GpmSample, second: GpmSample) -> Use | None:
-    """Return None for samples too near each other, or from before and after a reset.
-
-    Board state moves twice a second, so two samples within one step say nothing either.
-    """
+    """Return None for samples too near each other, or from before and after a reset."""
     elapsed_s = second.totals.elapsed_s - first.totals.elapsed_s
     if second.taken_s - first.taken_s < APART_S_MIN or elapsed_s <= 0:
         return None

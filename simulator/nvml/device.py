@@ -87,10 +87,10 @@ class SimulatedGpu:
         self.mig_enabled = False
         self._advanced_s = loaded_s
 
-    def advance(self, now_s: float, source: LoadSource) -> bool:
+    def advance(self, now_s: float, source: LoadSource, refresh_s: float = REFRESH_S) -> bool:
         """Let time pass up to `now_s`; True when the board has just cut itself off."""
         passed_s = now_s - self._advanced_s
-        if self.lost or passed_s < REFRESH_S:
+        if self.lost or passed_s < refresh_s:
             return False
         self.physics.advance(passed_s, source.load(self.slot, now_s))
         self._advanced_s = now_s

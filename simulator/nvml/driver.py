@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from simulator.nvml.device import SimulatedGpu
+from simulator.nvml.device import REFRESH_S, SimulatedGpu
 from simulator.nvml.load import ClusterLoad, LoadSource
 from simulator.nvml.physics import Totals
 from simulator.nvml.profile import Links, Profile
@@ -58,7 +58,8 @@ class SimulatedDriver:
     Args:
         profiles: one board each, in slot order; at least one.
         clock: tells the time by which physics advance.
-        seed: gives boards their identities and noise; the same seed, the same host.
+        seed: gives boards their identities and noise: the host's name, so that no two hosts of a
+            fleet have a board in common.
         load: where demand comes from; jobs of a real cluster's distribution unless given.
         noise: 0 for a driver that repeats itself exactly, 1 for a natural one.
         running_for_s: how long the boards have been under load when they are first asked.
@@ -99,10 +100,10 @@ class SimulatedDriver:
         seed = f"{self._seed}/{slot}/{next(self._generations)}"
         return SimulatedGpu(profile, slot, seed, loaded_s, noise=self._noise)
 
-    def advance(self, slot: int) -> SimulatedGpu:
-        """Bring one board up to now and return it. Call with the lock held."""
+    def advance(self, slot: int, refresh_s: float = REFRESH_S) -> SimulatedGpu:
+        """Bring a board up to now, unless that was done just before. Call with the lock held."""
         gpu = self.gpus[slot]
-        if gpu.advance(self.clock.monotonic_s(), self.load):
+        if gpu.advance(self.clock.monotonic_s(), self.load, refresh_s):
             self.lose(slot)
         return gpu
 

@@ -1,0 +1,190 @@
+"""The NVIDIA reader: boards, metrics and events through nvidia-ml-py.
+
+Owns the conversation with NVML: starting it, asking per board, noticing a lost or exchanged board.
+What is asked stands in `nvidia_sources`, GPM in `nvidia_gpm`, events in `nvidia_events`, identity
+in `nvidia_identity`. It needs no privilege and starts no process.
+"""
+
+import logging
+from contextlib import suppress
+from typing import Any
+
+import pynvml
+
+from agent.accelerators import AcceleratorReading, Inspection
+from agent.accelerators.nvidia_board import Board, Collected
+from agent.accelerators.nvidia_events import EventWaiter
+from agent.accelerators.nvidia_gpm import GpmSampler
+from agent.accelerators.nvidia_identity import describe, make_board
+from agent.accelerators.nvidia_sources import CALLS, FALLBACKS, FIELDS, NVLINK_METRICS, Ask
+from agent.accelerators.nvidia_verdict import Verdict, translate, translate_start, verdict
+from telemetry.catalogue import CATALOGUE
+from telemetry.clock import Clock
+from telemetry.errors import DeviceLost, PermanentError, ReadError
+from telemetry.metrics import Group
+from telemetry.records import Accelerator, Event, ReaderStatus
+
+log = logging.getLogger(__name__)
+
+# By nvmlValueType_t: the member of the union that holds the number.
+VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+
+
+class NvidiaReader:
+    """All NVIDIA boards of this host.
+
+    Args:
+        clock: stamps events, and tells how far apart two GPM samples are.
+        nvml: the binding; many simulated hosts in one process each bring a copy of their own.
+    """
+
+    def __init__(self, clock: Clock, nvml: Any = pynvml) -> None:
+        self._clock = clock
+        self._nvml = nvml
+        self._started = False
+        self._boards: list[Board] = []
+        self._gpm: list[GpmSampler] = []
+        self._events: EventWaiter | None = None
+
+    def open(self) -> Inspection:
+        """Start NVML, or start it anew, and return the boards that answer."""
+        self.close()
+        nvml = self._nvml
+        try:
+            nvml.nvmlInit()
+            self._started = True
+            driver_version = nvml.nvmlSystemGetDriverVersion()
+            library_version = nvml.nvmlSystemGetNVMLVersion()
+            count = nvml.nvmlDeviceGetCount()
+        except nvml.NVMLError as error:
+            raise translate_start(error) from error
+        entries: list[Accelerator] = []
+        missing: list[int] = []
+        for index in range(count):
+            try:
+                entries.append(self._find_board(index))
+            except DeviceLost as error:
+                log.warning("board %d does not answer: %s", index, error)
+                missing.append(index)
+        self._events = EventWaiter(nvml, tuple(self._boards), self._clock)
+        with suppress(ReadError):
+            # It will be tried again with each wait.
+            self._events.build_if_due()
+        return Inspection(driver_version, library_version, tuple(entries), tuple(missing))
+
+    def _find_board(self, index: int) -> Accelerator:
+        """Get to know a board: read it once, so that the inventory tells what it does not offer."""
+        nvml = self._nvml
+        try:
+            board = make_board(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
+        except nvml.NVMLError as error:
+            if verdict(error.value) is Verdict.MISMATCH:
+                raise translate_start(error) from error
+            raise DeviceLost(str(error)) from error
+        if not board.nvlinks:
+            board.unsupported.update(NVLINK_METRICS)
+        collected, gpm = Collected(board), GpmSampler(nvml, board)
+        for group in Group:
+            self._collect(board, group, collected)
+        gpm.collect(collected, self._clock.monotonic_s())
+        entry = describe(nvml, board, index, collected.values.keys())
+        self._boards.append(board)
+        self._gpm.append(gpm)
+        return entry
+
+    def read(self, position: int, group: Group) -> AcceleratorReading:
+        """Read one group of metrics of the board at that position of the last inspection."""
+        board, gpm = self._boards[position], self._gpm[position]
+        collected = Collected(board)
+        try:
+            self._check_identity(board, gpm)
+            self._collect(board, group, collected)
+            if group is Group.FAST:
+                gpm.collect(collected, self._clock.monotonic_s())
+        except DeviceLost:
+            board.lost = True
+            return AcceleratorReading(board.uuid, ReaderStatus.LOST)
+        except PermanentError:
+            return AcceleratorReading(board.uuid, ReaderStatus.DRIVER_MISMATCH)
+        return collected.reading(group)
+
+    def _check_identity(self, board: Board, gpm: GpmSampler) -> None:
+        """Find a lost board again, and notice when another sits in its place.
+
+        Raises:
+            DeviceLost: this board is not there.
+        """
+        nvml = self._nvml
+        try:
+            if board.lost:
+                gpm.forget()
+                board.handle = nvml.nvmlDeviceGetHandleByUUID(board.uuid_text)
+                board.lost = False
+            if nvml.nvmlDeviceGetUUID(board.handle) != board.uuid_text:
+                raise DeviceLost("another board sits in its place")
+        except nvml.NVMLError as error:
+            if verdict(error.value) is Verdict.MISMATCH:
+                raise translate(error) from error
+            raise DeviceLost(str(error)) from error
+
+    def _collect(self, board: Board, group: Group, collected: Collected) -> None:
+        """Ask every question of a group that the board has not yet said no to."""
+        for call in CALLS[group]:
+            if not board.unsupported.issuperset(call.metrics):
+                self._ask(call.metrics, call.ask, board, collected)
+        self._collect_fields(board, group, collected)
+        for name in FALLBACKS.keys() & board.unsupported - board.exhausted:
+            if CATALOGUE.by_name[name].group is group:
+                self._ask((name,), FALLBACKS[name], board, collected)
+                if name not in collected.values and name not in collected.failed:
+                    board.exhausted.add(name)
+
+    def _ask(self, names: tuple[str, ...], ask: Ask, board: Board, collected: Collected) -> None:
+        try:
+            for name, value in zip(names, ask(self._nvml, board), strict=True):
+                collected.accept(name, int(value))
+        except self._nvml.NVMLError as error:
+            collected.refuse(names, error)
+
+    def _collect_fields(self, board: Board, group: Group, collected: Collected) -> None:
+        """Ask for all fields of a group at once. Each has a verdict of its own.
+
+        A lost board answers with success: some fields say "lost" and the others are stale, so one
+        such verdict makes all of them worthless.
+        """
+        nvml = self._nvml
+        names = [name for name in FIELDS[group] if name not in board.unsupported]
+        if not names:
+            return
+        try:
+            fields = [FIELDS[group][name] for name in names]
+            entries = nvml.nvmlDeviceGetFieldValues(board.handle, fields)
+        except nvml.NVMLError as error:
+            collected.refuse(tuple(names), error)
+            return
+        for name, entry in zip(names, entries, strict=True):
+            if entry.nvmlReturn:
+                collected.refuse((name,), nvml.NVMLError(entry.nvmlReturn))
+        for name, entry in zip(names, entries, strict=True):
+            if not entry.nvmlReturn:
+                collected.accept(name, int(getattr(entry.value, VALUE_MEMBERS[entry.valueType])))
+
+    def wait_events(self, timeout_s: float) -> list[Event]:
+        """Return what the boards report, as soon as they do."""
+        if self._events is None:
+            raise ReadError("the reader is not open")
+        return self._events.wait(timeout_s)
+
+    def close(self) -> None:
+        """Let go of NVML."""
+        if self._events is not None:
+            self._events.close()
+        for gpm in self._gpm:
+            gpm.free()
+        self._boards, self._gpm, self._events = [], [], None
+        if self._started:
+            self._started = False
+            try:
+                self._nvml.nvmlShutdown()
+            except self._nvml.NVMLError as error:
+                log.debug("NVML was gone already: %s", error)

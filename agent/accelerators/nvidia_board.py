@@ -1,0 +1,81 @@
+"""One NVIDIA board as the reader knows it, and the collecting of one reading of it.
+
+Owns what is remembered between two readings, and the sorting of answers into values, failures and
+metrics that are not offered. Which question gives which metric stands in `nvidia_sources`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.accelerators import AcceleratorReading
+from agent.accelerators.nvidia_verdict import Verdict, translate, verdict
+from telemetry.catalogue import CATALOGUE
+from telemetry.metrics import Group
+from telemetry.records import ReaderStatus
+
+NAMES = {group: frozenset(metric.name for metric in CATALOGUE.group(group)) for group in Group}
+
+
+@dataclass(slots=True)
+class Board:
+    """A board and what is known of it.
+
+    Attributes:
+        uuid_text: as the driver writes it, `GPU-…`.
+        handle: NVML's; got anew after the board was lost.
+        nvlinks: links that the board has, up or down.
+        unsupported: metrics whose first source is not offered; asked again after the next `open`.
+        exhausted: those of them whose second source is not offered either.
+        lost: whether the last reading found it lost.
+    """
+
+    uuid: bytes
+    uuid_text: str
+    handle: Any
+    nvlinks: int
+    unsupported: set[str] = field(default_factory=set)
+    exhausted: set[str] = field(default_factory=set)
+    lost: bool = False
+
+
+class Collected:
+    """One reading of one board, while it is being made."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.values: dict[str, int] = {}
+        self.failed: dict[str, str] = {}
+
+    def accept(self, name: str, value: int) -> None:
+        """Take a value, unless the catalogue says that it cannot be."""
+        if CATALOGUE.by_name[name].holds(value):
+            self.values[name] = value
+        else:
+            self.failed[name] = f"{value} is out of range"
+
+    def refuse(self, names: tuple[str, ...], error: Any) -> None:
+        """Take an `NVMLError` for these metrics.
+
+        Raises:
+            DeviceLost: the board is lost, so nothing else about it can be trusted.
+            PermanentError: the driver was replaced.
+        """
+        found = verdict(error.value)
+        if found is Verdict.UNSUPPORTED:
+            self.board.unsupported.update(names)
+        elif found is Verdict.FAILED:
+            self.failed.update(dict.fromkeys(names, str(error)))
+        else:
+            raise translate(error) from error
+
+    def reading(self, group: Group) -> AcceleratorReading:
+        """Return what was collected."""
+        return AcceleratorReading(
+            uuid=self.board.uuid,
+            status=ReaderStatus.PARTIAL if self.failed else ReaderStatus.WHOLE,
+            values=self.values,
+            unsupported=frozenset(
+                (self.board.unsupported & NAMES[group]) - self.values.keys() - self.failed.keys()
+            ),
+            failed=self.failed,
+        )

@@ -1,0 +1,109 @@
+"""GPU performance monitoring: rates between two samples of a board.
+
+Owns the two samples of each board and the structure that asks for all metrics at once. Hopper and
+later have it; it needs no profiling lock, so it gets along with Nsight and DCGM.
+"""
+
+import math
+import threading
+from typing import Any
+
+from agent.accelerators.nvidia_board import Board, Collected
+from agent.accelerators.nvidia_sources import GPM
+
+# Two samples nearer than this give nothing (nvml.h asks for more than 100 ms).
+APART_S_MIN = 0.11
+# How long one board waits while another is being sampled.
+LOCK_WAIT_S = 1.0
+
+# Calls for several boards at once have crashed in the driver, so they take turns.
+_turn = threading.Lock()
+
+
+class GpmSampler:
+    """The rates of one board since it was last asked."""
+
+    def __init__(self, nvml: Any, board: Board) -> None:
+        self._nvml = nvml
+        self._board = board
+        self._request: Any = None
+        # Kept apart from the request: what ctypes returns for a pointer in a structure is a view
+        # of that structure, and swapping two views would make them the same sample.
+        self._earlier: Any = None
+        self._later: Any = None
+        self._taken_s: float | None = None
+        self._offered = True
+
+    def forget(self) -> None:
+        """Let the last sample not count: the board was lost in between."""
+        self._taken_s = None
+
+    def collect(self, collected: Collected, now_s: float) -> None:
+        """Add the rates since the last call; the first call, or one too soon, adds nothing."""
+        if not self._offered:
+            return
+        names = tuple(GPM)
+        if not _turn.acquire(timeout=LOCK_WAIT_S):
+            collected.failed.update(dict.fromkeys(names, "another board's GPM call hangs"))
+            return
+        try:
+            self._collect(collected, now_s)
+        except self._nvml.NVMLError as error:
+            self.forget()
+            collected.refuse(names, error)
+            self._offered = not self._board.unsupported.issuperset(names)
+        finally:
+            _turn.release()
+
+    def _collect(self, collected: Collected, now_s: float) -> None:
+        nvml = self._nvml
+        if self._request is None and not self._prepare():
+            return
+        request = self._request
+        if self._taken_s is not None and now_s - self._taken_s < APART_S_MIN:
+            return
+        nvml.nvmlGpmSampleGet(self._board.handle, self._later)
+        first, self._taken_s = self._taken_s is None, now_s
+        if not first:
+            request.numMetrics = len(GPM)
+            request.sample1, request.sample2 = self._earlier, self._later
+            nvml.nvmlGpmMetricsGet(request)
+            self._decode(collected)
+        self._earlier, self._later = self._later, self._earlier
+
+    def _prepare(self) -> bool:
+        """Ask whether the board can do it, and get the samples."""
+        nvml = self._nvml
+        if not nvml.nvmlGpmQueryDeviceSupport(self._board.handle).isSupportedDevice:
+            self._board.unsupported.update(GPM)
+            self._offered = False
+            return False
+        request = nvml.c_nvmlGpmMetricsGet_t()
+        request.version = nvml.NVML_GPM_METRICS_GET_VERSION
+        self._earlier, self._later = nvml.nvmlGpmSampleAlloc(), nvml.nvmlGpmSampleAlloc()
+        for position, (metric_id, _) in enumerate(GPM.values()):
+            request.metrics[position].metricId = metric_id
+        self._request = request
+        return True
+
+    def _decode(self, collected: Collected) -> None:
+        for position, (name, (_, factor)) in enumerate(GPM.items()):
+            entry = self._request.metrics[position]
+            if entry.nvmlReturn:
+                collected.refuse((name,), self._nvml.NVMLError(entry.nvmlReturn))
+            elif math.isfinite(entry.value):
+                collected.accept(name, round(entry.value * factor))
+            else:
+                collected.failed[name] = "not a number"
+
+    def free(self) -> None:
+        """Give the samples back; a driver that is gone has taken them already."""
+        samples = self._earlier, self._later
+        self._request = self._earlier = self._later = None
+        for sample in samples:
+            if sample is None:
+                continue
+            try:
+                self._nvml.nvmlGpmSampleFree(sample)
+            except self._nvml.NVMLError:
+                return
