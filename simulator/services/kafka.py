@@ -23,7 +23,7 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://{advertised}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={folder}/log
@@ -46,11 +46,13 @@ broker.session.timeout.ms=2000
 class Kafka(ServiceProcess):
     """A single Kafka node on loopback whose log lives in a folder over restarts.
 
-    Without a folder it works in a temporary one, which `stop` removes.
+    Without a folder it works in a temporary one, which `stop` removes. Clients are told to come
+    back to `advertised` (a proxy's address) where one is given.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, advertised: str | None = None) -> None:
         super().__init__("kafka")
+        self._advertised = advertised
         self._temporary = folder is None
         self._folder = folder
         self._port = free_port()
@@ -68,7 +70,10 @@ class Kafka(ServiceProcess):
         properties = folder / "server.properties"
         properties.write_text(
             _PROPERTIES.format(
-                port=self._port, controller_port=self._controller_port, folder=folder.resolve()
+                port=self._port,
+                controller_port=self._controller_port,
+                advertised=self._advertised or self.address,
+                folder=folder.resolve(),
             )
         )
         if not (folder / "log" / "meta.properties").exists():

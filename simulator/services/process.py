@@ -26,6 +26,8 @@ from typing import Self
 
 import psutil
 
+from telemetry.errors import PermanentError
+
 log = logging.getLogger(__name__)
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -42,7 +44,7 @@ _PORT_MAX = 32_000
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="services")
 
 
-class ServiceError(RuntimeError):
+class ServiceError(PermanentError):
     """A service could not be found, started or stopped; the text says which and why."""
 
 
