@@ -165,17 +165,21 @@ class Physics:
         return reasons
 
     def _heat(self, seconds: float) -> None:
-        """Move temperatures towards where power drives them; exact for any length of step."""
+        """Move temperatures towards where power drives them; exact for any length of step.
+
+        Less cooling is more resistance at the same heat capacity, so it slows the rise as much as
+        it raises the end.
+        """
         thermal = self.profile.thermal
         fast, slow = self._core_targets()
         self._above_inlet_fast += (fast - self._above_inlet_fast) * (
             1 - math.exp(-seconds / thermal.core_fast_s)
         )
         self._above_inlet_slow += (slow - self._above_inlet_slow) * (
-            1 - math.exp(-seconds / thermal.core_slow_s)
+            1 - math.exp(-seconds * self.cooling / thermal.core_slow_s)
         )
         self.memory_celsius += (self._memory_target() - self.memory_celsius) * (
-            1 - math.exp(-seconds / thermal.memory_s)
+            1 - math.exp(-seconds * self.cooling / thermal.memory_s)
         )
         self.margin_celsius = self._margin()
         cut_off = self.profile.limits.shutdown_offset_celsius

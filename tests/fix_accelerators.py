@@ -1,0 +1,67 @@
+"""Fixtures: simulated GPU hosts under the real binding, on a clock that the test moves."""
+
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import pytest
+
+from simulator.nvml import profile
+from simulator.nvml.driver import SimulatedDriver
+from simulator.nvml.install import binding_for, installed
+from simulator.nvml.load import ConstantLoad, Load
+
+BUSY = Load(activity=1.0, intensity=0.8, memory_activity=0.4, memory_used=0.5, link=0.3, pcie=0.01)
+
+MakeHost = Callable[..., SimulatedDriver]
+
+
+class ManualClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now_us(self) -> int:
+        return 1_800_000_000_000_000 + round(self.seconds * 1e6)
+
+    def monotonic_s(self) -> float:
+        return self.seconds
+
+    def pass_s(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.fixture
+def manual_clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def make_gpu_host(manual_clock: ManualClock) -> Iterator[MakeHost]:
+    """Make simulated hosts: `make_gpu_host("h100", gpus=8, load=BUSY, noise=0)`."""
+    made: list[SimulatedDriver] = []
+
+    def make(
+        name: str = "h100", *, gpus: int = 8, load: Load = BUSY, noise: float = 0.0
+    ) -> SimulatedDriver:
+        profiles = [profile.load(name)] * gpus
+        driver = SimulatedDriver(profiles, manual_clock, load=ConstantLoad(load), noise=noise)
+        made.append(driver)
+        return driver
+
+    yield make
+    for driver in made:
+        driver.release()
+
+
+@pytest.fixture
+def gpu_host(make_gpu_host: MakeHost) -> Iterator[SimulatedDriver]:
+    """Eight busy H100, installed under this process's `pynvml`."""
+    with installed(make_gpu_host()) as driver:
+        yield driver
+
+
+@pytest.fixture
+def binding_of() -> Callable[[SimulatedDriver], ModuleType]:
+    """Give a host a copy of the binding of its own."""
+    return binding_for
