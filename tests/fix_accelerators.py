@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
+import pynvml
 import pytest
 
 from simulator.nvml import profile
 from simulator.nvml.driver import SimulatedDriver
-from simulator.nvml.install import binding_for, installed
+from simulator.nvml.install import installed
 from simulator.nvml.load import ConstantLoad, Load
 
 BUSY = Load(activity=1.0, intensity=0.8, memory_activity=0.4, memory_used=0.5, link=0.3, pcie=0.01)
 
+Bind = Callable[[SimulatedDriver], ModuleType]
 MakeHost = Callable[..., SimulatedDriver]
 
 
@@ -62,6 +64,13 @@ def gpu_host(make_gpu_host: MakeHost) -> Iterator[SimulatedDriver]:
 
 
 @pytest.fixture
-def binding_of() -> Callable[[SimulatedDriver], ModuleType]:
-    """Give a host a copy of the binding of its own."""
-    return binding_for
+def bind(request: pytest.FixtureRequest) -> Bind:
+    """Put a host under this process's `pynvml` until the test ends, and return that."""
+
+    def install_until_the_end(driver: SimulatedDriver) -> ModuleType:
+        block = installed(driver)
+        block.__enter__()
+        request.addfinalizer(lambda: block.__exit__(None, None, None))
+        return pynvml
+
+    return install_until_the_end
