@@ -33,7 +33,7 @@ class Pglite(ServiceProcess):
         node = shutil.which("node")
         if node is None:
             raise ServiceError("pglite needs Node.js: .ci/services installs it")
-        modules = installed("pglite", "node_modules/.package-lock.json")
+        modules = installed("pglite", "complete")
         self._folder = self._folder or Path(tempfile.mkdtemp(prefix="fleetgauge-pglite-"))
         log = self._folder / "pglite.log"
         log.unlink(missing_ok=True)

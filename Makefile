@@ -1,0 +1,42 @@
+# The commands of this repository; what they do is in scripts/. ARGS are passed on.
+
+ARGS ?=
+
+# Several programs import the same libraries at once: let the first compile them for all.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast torture bench check lock clean venv
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+demo: venv ## Simulated facilities on this machine, live at the printed address
+	@exec .venv/bin/fleetgauge demo $(ARGS)
+
+test: venv ## All tests, on embedded services
+	@scripts/test $(ARGS)
+
+test-fast: venv ## Tests that take no time: no slow ones, no browser, no killing
+	@scripts/test -m "not slow and not browser and not torture" $(ARGS)
+
+torture: venv ## Only the tests that kill processes at random
+	@scripts/test -m torture $(ARGS)
+
+bench: venv ## Measure this machine
+	@.venv/bin/fleetgauge bench $(ARGS)
+
+check: venv ## Lint, format, types, import table
+	@scripts/check
+
+lock: venv ## Renew requirements.lock from pyproject.toml
+	.venv/bin/uv pip compile pyproject.toml --all-extras --generate-hashes --universal \
+	    --no-emit-index-url --no-header --quiet -o requirements.lock $(ARGS)
+
+clean: ## Remove all that was built or cached here, the demo's data too
+	rm -rf .venv .demo .services dist build .mypy_cache .ruff_cache .pytest_cache \
+	    .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+venv:
+	@scripts/bootstrap
