@@ -26,7 +26,7 @@ torture: venv ## Only the tests that kill processes at random
 bench: venv ## Measure this machine
 	@.venv/bin/fleetgauge bench $(ARGS)
 
-check: venv ## Lint, format, types, import table
+check: venv ## Lint, format, types, import table, generated docs
 	@scripts/check
 
 lock: venv ## Renew requirements.lock from pyproject.toml

@@ -124,7 +124,7 @@ class ServiceProcess(abc.ABC):
         """Ask the service to stop; kill it and every child that is still there afterwards."""
         if self._process is None:
             return
-        family = _family(self._process.pid)
+        family = self._family()
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(self._stop_signal)
         try:
@@ -136,7 +136,16 @@ class ServiceProcess(abc.ABC):
     def kill(self) -> None:
         """Kill -9 the service and its children, as a power cut would."""
         if self._process is not None:
-            self._kill_family(_family(self._process.pid))
+            self._kill_family(self._family())
+
+    def _family(self) -> list[psutil.Process]:
+        """The process and its descendants, parents first; empty once it has ended."""
+        if self.pid is None:  # its id may be somebody else's by now
+            return []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(self.pid)
+            return [parent, *parent.children(recursive=True)]
+        return []
 
     def _kill_family(self, family: list[psutil.Process]) -> None:
         """Kill what is left of the family, the parent first so that it cannot replace children."""
@@ -221,14 +230,6 @@ def _spawn(command: Command) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             env={**os.environ, **command.environment},
         )
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    """The process and its descendants, parents first; empty when it has gone."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
-    return []
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -30,7 +30,8 @@ from pathlib import Path
 from simulator.services.broker import Broker
 from simulator.services.postgres import Postgres
 
-with Postgres(Path({folder!r}), durable=False) as database, Broker() as broker:
+folder = Path({folder!r})
+with Postgres(folder, durable=False) as database, Broker(folder / "broker") as broker:
     print(database.pid, broker.pid, flush=True)
     time.sleep(60)
 """
