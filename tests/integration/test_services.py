@@ -111,6 +111,7 @@ def test_timescale_databases_have_the_extension(
     assert row == (1 if database_server.tier.startswith("timescale") else 0,)
 
 
+@pytest.mark.slow
 def test_pglite_has_the_timescale_licensed_sql(pglite_url: str) -> None:
     with psycopg.connect(pglite_url, autocommit=True) as connection:
         connection.execute("create extension if not exists timescaledb")
@@ -137,6 +138,7 @@ def test_killed_broker_comes_back_at_its_address(private_broker: Service) -> Non
     _produce(private_broker.address, "again", b"x")
 
 
+@pytest.mark.slow
 def test_kafka_keeps_its_log_over_kill_and_restart(private_broker: Service) -> None:
     if isinstance(private_broker, Broker):
         pytest.skip("the in-memory broker promises no log; FLEETGAUGE_TEST_SERVICES=all has Kafka")
@@ -147,6 +149,7 @@ def test_kafka_keeps_its_log_over_kill_and_restart(private_broker: Service) -> N
     assert _consume(private_broker.address, "kept", 2) == [b"one", b"two"]
 
 
+@pytest.mark.slow
 def test_services_die_with_an_owner_that_is_killed(folder: Path) -> None:
     code = OWNER.format(folder=str(folder))
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as owner:
