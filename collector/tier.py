@@ -42,7 +42,7 @@ def extension_version(
 
 def parse_version(text: str) -> tuple[int, ...]:
     """Return `2.30.0-dev` as (2, 30, 0)."""
-    return tuple(int(part) for part in text.split("-")[0].split("."))
+    return tuple(int(part) for part in text.split("-", maxsplit=1)[0].split("."))
 
 
 def add_extension(connection: psycopg.Connection[tuple[object, ...]]) -> None:

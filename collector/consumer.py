@@ -1,0 +1,222 @@
+"""The broker's edge: a group member that says which partitions are ours and hands out records.
+
+Owns the Kafka client. Offsets are not Kafka's business here: the group gives partitions, the
+database knows where to start (`claims.py`), and what is committed to the group afterwards is only
+there for lag tools. The client's own thread keeps the membership alive while we store.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka.structs import OffsetAndMetadata
+
+from collector import record_batches
+from collector.record_batches import UNREADABLE_HEADER
+from collector.settings import CollectorSettings
+from telemetry.errors import RetryableError
+from telemetry.streams import Stream
+
+BOOTSTRAP_TIMEOUT_MS = 3000
+REQUEST_TIMEOUT_MS = 10_000
+LOOK_UP_TIMEOUT_MS = 3000
+METADATA_AGE_MAX_MS = 5000
+# Longer than the longest transaction; a member that hangs in the middle is the database's case.
+POLL_INTERVAL_MAX_MS = 900_000
+# Messages may be 1 MiB each, so this many are taken from the client's buffer at a time.
+RECORDS_PER_POLL = 64
+PARTITION_FETCH_BYTES = 8 << 20
+FETCH_BYTES = 24 << 20
+
+
+class Partition(NamedTuple):
+    """One partition of one of our topics."""
+
+    topic: str
+    number: int
+
+
+@dataclass(slots=True)
+class Received:
+    """A record as it came.
+
+    Attributes:
+        unreadable: why the batch of records that it stands for could not be read; its value is
+            then the first bytes of that batch.
+    """
+
+    partition: Partition
+    stream: Stream
+    offset: int
+    key: bytes | None
+    value: bytes
+    unreadable: str | None = None
+
+
+class Bounds(NamedTuple):
+    """The offsets that a partition of the log holds: from `begin`, and `end` is the next one."""
+
+    begin: int
+    end: int
+
+
+class Consumer:
+    """A member of the collectors' group."""
+
+    def __init__(self, settings: CollectorSettings) -> None:
+        """Reach the broker and join the group.
+
+        Raises:
+            RetryableError: the broker is away.
+        """
+        record_batches.install(settings.decompressed_bytes_max)
+        self._where = f"the broker at {settings.kafka_bootstrap}"
+        self._streams = {settings.topic(stream): stream for stream in Stream}
+        self._listener = _Listener()
+        try:
+            self._client = KafkaConsumer(
+                **settings.client_options(),
+                client_id="fleetgauge-collector",
+                group_id=settings.collector_group,
+                enable_auto_commit=False,
+                auto_offset_reset="none",  # any other value would skip messages silently
+                allow_auto_create_topics=False,
+                bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
+                request_timeout_ms=REQUEST_TIMEOUT_MS,
+                session_timeout_ms=settings.session_timeout_ms,
+                heartbeat_interval_ms=settings.session_timeout_ms // 4,
+                max_poll_interval_ms=POLL_INTERVAL_MAX_MS,
+                metadata_max_age_ms=METADATA_AGE_MAX_MS,
+                reconnect_backoff_max_ms=1000,
+                max_poll_records=RECORDS_PER_POLL,
+                max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+                fetch_max_bytes=FETCH_BYTES,
+            )
+        except (KafkaError, OSError) as error:
+            raise RetryableError(f"{self._where}: {error}") from error
+        self._listener.client = self._client
+        self._client.subscribe(list(self._streams), listener=self._listener)
+
+    def take_changes(self) -> bool:
+        """Whether the assignment has changed since the last call."""
+        changed, self._listener.changed = self._listener.changed, False
+        return changed
+
+    def assigned(self) -> list[Partition]:
+        """Return the partitions that are ours now."""
+        return sorted(Partition(tp.topic, tp.partition) for tp in self._client.assignment())
+
+    def topic_id(self, topic: str) -> str:
+        """Return the broker's id of a topic, or its name where the broker has no ids.
+
+        A topic that was deleted and made again has the same name and another id.
+        """
+        # The client knows it from its metadata and has no public way to ask.
+        known = self._client._cluster.topic_id(topic)  # noqa: SLF001
+        return str(known) if known is not None and known.int else topic
+
+    def missing_topics(self) -> list[str]:
+        """Return which of our topics the broker did not have at the last refresh of metadata."""
+        return sorted(set(self._streams) - self._client._cluster.topics())  # noqa: SLF001
+
+    def bounds(self, partitions: Iterable[Partition]) -> dict[Partition, Bounds]:
+        """Ask the broker which offsets it holds.
+
+        Raises:
+            RetryableError: the broker is away.
+        """
+        wanted = [TopicPartition(*partition) for partition in partitions]
+        if not wanted:
+            return {}
+        try:
+            begin = self._client.beginning_offsets(wanted, timeout_ms=LOOK_UP_TIMEOUT_MS)
+            end = self._client.end_offsets(wanted, timeout_ms=LOOK_UP_TIMEOUT_MS)
+        except KafkaError as error:
+            raise RetryableError(f"{self._where}: {error}") from error
+        return {Partition(*tp): Bounds(begin[tp], end[tp]) for tp in wanted}
+
+    def read_from(self, starts: Mapping[Partition, int]) -> None:
+        """Go to these offsets; partitions that are no longer ours are left out."""
+        ours = set(self.assigned())
+        for partition, offset in starts.items():
+            if partition in ours:
+                tp = TopicPartition(*partition)
+                self._client.seek(tp, offset)
+                self._client.resume(tp)
+
+    def poll(self, timeout_s: float) -> list[Received]:
+        """Return the next records, a few at a time, in the order of each partition.
+
+        Raises:
+            OutOfLogError: a position that the log does not have.
+            RetryableError: anything else that the broker has against us.
+        """
+        try:
+            found = self._client.poll(timeout_ms=int(timeout_s * 1000))
+        except OffsetOutOfRangeError as error:
+            raise OutOfLogError(str(error)) from error
+        except KafkaError as error:
+            raise RetryableError(f"{self._where}: {error}") from error
+        return [
+            _received(Partition(*tp), self._streams[tp.topic], record)
+            for tp, records in found.items()
+            for record in records
+        ]
+
+    def idle(self, seconds: float) -> None:
+        """Stay a member for a while without taking anything: the back-pressure."""
+        self._client.pause(*self._client.assignment())
+        self._client.poll(timeout_ms=int(seconds * 1000))
+
+    def end_offset(self, partition: Partition) -> int | None:
+        """Return the next offset of the log as the last fetch has seen it."""
+        tp = TopicPartition(*partition)
+        known = self._client.highwater(tp) if tp in self._client.assignment() else None
+        return None if known is None else int(known)
+
+    def tell_group(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit offsets to the group, for tools that show lag; whether it works is no matter."""
+        self._client.commit_async(
+            {
+                TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
+                for partition, offset in offsets.items()
+            },
+            callback=lambda _offsets, _outcome: None,
+        )
+
+    def close(self) -> None:
+        """Leave the group, so that others need not wait for our silence."""
+        self._client.close(autocommit=False, timeout_ms=LOOK_UP_TIMEOUT_MS)
+
+
+class OutOfLogError(RetryableError):
+    """The log does not hold the offset that we want to read."""
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+    """Raises a flag. It runs in the client's own thread, so it must not wait for anything."""
+
+    def __init__(self) -> None:
+        self.client: Any = None
+        self.changed = False
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self.changed = True
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        # Without a position the client would ask the group for one; it must fetch nothing before
+        # `read_from` has said where to start.
+        for partition in assigned:
+            self.client.pause(partition)
+            self.client.seek(partition, 0)
+        self.changed = True
+
+
+def _received(partition: Partition, stream: Stream, record: Any) -> Received:
+    value = record.value or b""
+    unreadable = None
+    if record.headers and record.headers[0][0] == UNREADABLE_HEADER:
+        unreadable = (record.headers[0][1] or b"").decode(errors="replace")
+    return Received(partition, stream, record.offset, record.key, value, unreadable)

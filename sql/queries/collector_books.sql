@@ -1,0 +1,276 @@
+-- name: claim
+-- Take a partition over: raise its epoch, which fences its last owner, and say where to go on.
+insert into stream_offsets (topic_id, partition, topic, next_offset, owner_epoch, end_offset)
+values (%(topic_id)s, %(partition)s, %(topic)s, %(start)s, 1, %(end)s)
+on conflict (topic_id, partition) do update
+set
+    owner_epoch = stream_offsets.owner_epoch + 1,
+    end_offset = excluded.end_offset,
+    retired_at = null,
+    updated_at = now()
+returning next_offset, owner_epoch;
+
+-- name: move_start
+-- Where a log does not hold the offset that is next: go on where it can be read, under the claim.
+update stream_offsets
+set
+    next_offset = %(start)s,
+    updated_at = now()
+where topic_id = %(topic_id)s
+    and partition = %(partition)s
+    and owner_epoch = %(owner_epoch)s;
+
+-- name: retire
+-- Another topic of this name has taken the place of older ones; returns their ids.
+update stream_offsets
+set retired_at = now()
+where topic = %(topic)s
+    and topic_id <> %(topic_id)s
+    and partition = %(partition)s
+    and retired_at is null
+returning topic_id;
+
+-- name: lose_range
+-- Offsets that were gone before they could be read.
+insert into lost_ranges (topic_id, partition, topic, first_offset, last_offset, reason)
+values (%(topic_id)s, %(partition)s, %(topic)s, %(first)s, %(last)s, %(reason)s)
+on conflict (topic_id, partition, first_offset) do nothing;
+
+-- name: move_offsets
+-- The fence: moves only offsets that are where this owner believes, under its own epoch.
+update stream_offsets as kept
+set
+    next_offset = moved.next_offset,
+    end_offset = greatest(moved.end_offset, moved.next_offset),
+    updated_at = now()
+from unnest(
+    %(topic_ids)s::text[],
+    %(partitions)s::integer[],
+    %(owner_epochs)s::bigint[],
+    %(expected)s::bigint[],
+    %(next)s::bigint[],
+    %(ends)s::bigint[]
+) as moved (topic_id, partition, owner_epoch, expected, next_offset, end_offset)
+where kept.topic_id = moved.topic_id
+    and kept.partition = moved.partition
+    and kept.next_offset = moved.expected
+    and kept.owner_epoch <= moved.owner_epoch;
+
+-- name: next_offsets
+-- Where some partitions are now: what a lost answer to a commit is looked up with.
+select topic_id, partition, next_offset, owner_epoch
+from stream_offsets
+where (topic_id, partition) in (
+    select *
+    from unnest(%(topic_ids)s::text[], %(partitions)s::integer[])
+);
+
+-- name: see_ends
+-- How long the logs are, while nothing is read from them.
+update stream_offsets as kept
+set
+    end_offset = seen.end_offset,
+    updated_at = now()
+from unnest(
+    %(topic_ids)s::text[],
+    %(partitions)s::integer[],
+    %(ends)s::bigint[]
+) as seen (topic_id, partition, end_offset)
+where kept.topic_id = seen.topic_id
+    and kept.partition = seen.partition
+    and kept.end_offset is distinct from seen.end_offset;
+
+-- name: read_marks
+-- All that is stored about the messages of some hosts.
+select host_id, stream, boot_epoch, last_seq, version
+from host_marks
+where host_id = any(%(host_ids)s);
+
+-- name: read_gaps
+-- The gaps that belong to these marks, in order.
+select host_id, stream, boot_epoch, first_seq, last_seq, reason
+from sequence_gaps
+where host_id = any(%(host_ids)s)
+order by host_id, stream, boot_epoch, first_seq;
+
+-- name: move_marks
+-- Marks that were stored before; only those whose version is the expected one.
+update host_marks as kept
+set
+    last_seq = moved.last_seq,
+    stored_messages = kept.stored_messages + moved.messages,
+    stored_rows = kept.stored_rows + moved.rows,
+    repeated_messages = kept.repeated_messages + moved.repeats,
+    version = kept.version + 1,
+    updated_at = now()
+from unnest(
+    %(host_ids)s::integer[],
+    %(streams)s::text[],
+    %(boot_epochs)s::bigint[],
+    %(versions)s::bigint[],
+    %(last_seqs)s::bigint[],
+    %(messages)s::bigint[],
+    %(rows)s::bigint[],
+    %(repeats)s::bigint[]
+) as moved (host_id, stream, boot_epoch, version, last_seq, messages, rows, repeats)
+where kept.host_id = moved.host_id
+    and kept.stream = moved.stream
+    and kept.boot_epoch = moved.boot_epoch
+    and kept.version = moved.version;
+
+-- name: new_marks
+-- Marks of a host, stream or boot epoch that is new here; another collector may have been faster.
+insert into host_marks (
+    host_id,
+    stream,
+    boot_epoch,
+    last_seq,
+    stored_messages,
+    stored_rows,
+    repeated_messages
+)
+select *
+from unnest(
+    %(host_ids)s::integer[],
+    %(streams)s::text[],
+    %(boot_epochs)s::bigint[],
+    %(last_seqs)s::bigint[],
+    %(messages)s::bigint[],
+    %(rows)s::bigint[],
+    %(repeats)s::bigint[]
+)
+order by 1, 2, 3
+on conflict (host_id, stream, boot_epoch) do nothing;
+
+-- name: note_sent
+-- What the agents say they have given out. It is no part of a mark's version.
+insert into host_marks (host_id, stream, boot_epoch, last_seq, last_sent_seq)
+select host_id, stream, boot_epoch, 0, last_sent_seq
+from unnest(
+    %(host_ids)s::integer[],
+    %(streams)s::text[],
+    %(boot_epochs)s::bigint[],
+    %(sent)s::bigint[]
+) as said (host_id, stream, boot_epoch, last_sent_seq)
+order by 1, 2, 3
+on conflict (host_id, stream, boot_epoch) do update
+set last_sent_seq = greatest(host_marks.last_sent_seq, excluded.last_sent_seq);
+
+-- name: clear_gaps
+-- The gaps of marks whose gaps have changed; they are written again whole.
+delete from sequence_gaps as kept
+using unnest(
+    %(host_ids)s::integer[],
+    %(streams)s::text[],
+    %(boot_epochs)s::bigint[]
+) as changed (host_id, stream, boot_epoch)
+where kept.host_id = changed.host_id
+    and kept.stream = changed.stream
+    and kept.boot_epoch = changed.boot_epoch;
+
+-- name: write_gaps
+-- Numbers that are not stored, with the reason where one is known.
+insert into sequence_gaps (host_id, stream, boot_epoch, first_seq, last_seq, reason)
+select *
+from unnest(
+    %(host_ids)s::integer[],
+    %(streams)s::text[],
+    %(boot_epochs)s::bigint[],
+    %(firsts)s::bigint[],
+    %(lasts)s::bigint[],
+    %(reasons)s::text[]
+);
+
+-- name: quarantine
+-- A message that is not stored as rows; a replay finds it here already.
+insert into quarantine (
+    topic_id,
+    topic,
+    partition,
+    "offset",
+    reason,
+    detail,
+    key,
+    payload,
+    payload_bytes
+)
+values (
+    %(topic_id)s,
+    %(topic)s,
+    %(partition)s,
+    %(offset)s,
+    %(reason)s,
+    %(detail)s,
+    %(key)s,
+    %(payload)s,
+    %(payload_bytes)s
+)
+on conflict (topic_id, partition, "offset") do nothing;
+
+-- name: attempt
+-- One more start at an offset; returns how many there were. Written before anything is decoded.
+insert into attempts (topic_id, partition, "offset", starts)
+values (%(topic_id)s, %(partition)s, %(offset)s, 1)
+on conflict (topic_id, partition) do update
+set
+    starts = case when attempts."offset" = excluded."offset" then attempts.starts + 1 else 1 end,
+    "offset" = excluded."offset"
+returning starts;
+
+-- name: succeed
+-- A partition whose first records were stored after all.
+delete from attempts
+where topic_id = %(topic_id)s
+    and partition = %(partition)s;
+
+-- name: report
+-- A collector about itself.
+insert into collectors (
+    instance,
+    started_at,
+    reported_at,
+    version,
+    rows_stored,
+    messages_stored,
+    messages_repeated,
+    messages_quarantined,
+    values_out_of_range,
+    rows_per_second,
+    commit_seconds,
+    lag,
+    waiting_for
+)
+values (
+    %(instance)s,
+    %(started_at)s,
+    now(),
+    %(version)s,
+    %(rows_stored)s,
+    %(messages_stored)s,
+    %(messages_repeated)s,
+    %(messages_quarantined)s,
+    %(values_out_of_range)s,
+    %(rows_per_second)s,
+    %(commit_seconds)s,
+    %(lag)s,
+    %(waiting_for)s
+)
+on conflict (instance) do update
+set
+    started_at = excluded.started_at,
+    reported_at = excluded.reported_at,
+    version = excluded.version,
+    rows_stored = excluded.rows_stored,
+    messages_stored = excluded.messages_stored,
+    messages_repeated = excluded.messages_repeated,
+    messages_quarantined = excluded.messages_quarantined,
+    values_out_of_range = excluded.values_out_of_range,
+    rows_per_second = excluded.rows_per_second,
+    commit_seconds = excluded.commit_seconds,
+    lag = excluded.lag,
+    waiting_for = excluded.waiting_for;
+
+-- name: forget_collectors
+-- Collectors that are long gone, so that the Pipeline page shows those that matter.
+delete from collectors
+where reported_at < now() - interval '1 day';
