@@ -77,7 +77,14 @@ class AcceleratorReader(Protocol):
         """
 
     def wait_events(self, timeout_s: float) -> list[Event]:
-        """Return events as soon as there are any, or nothing when the time is over."""
+        """Return events as soon as there are any, or nothing when the time is over.
+
+        The loss of an accelerator is not among them: `read` tells it by the status.
+
+        Raises:
+            ReadError: the driver reports no events now; ask again later, not at once.
+            PermanentError: as `open`.
+        """
 
     def close(self) -> None:
         """Let go of the driver. Nothing is raised; a second call does nothing."""

@@ -15,12 +15,12 @@ from agent.accelerators import AcceleratorReading, Inspection
 from agent.accelerators.nvidia_board import Board, Collected
 from agent.accelerators.nvidia_events import EventWaiter
 from agent.accelerators.nvidia_gpm import GpmSampler
-from agent.accelerators.nvidia_identity import describe, make_board
+from agent.accelerators.nvidia_identity import describe, make_board, read_uuid
 from agent.accelerators.nvidia_sources import CALLS, FALLBACKS, FIELDS, NVLINK_METRICS, Ask
 from agent.accelerators.nvidia_verdict import Verdict, translate, translate_start, verdict
 from telemetry.catalogue import CATALOGUE
 from telemetry.clock import Clock
-from telemetry.errors import DeviceLost, PermanentError, ReadError
+from telemetry.errors import DeviceLost, PermanentError, ReadError, RetryableError
 from telemetry.metrics import Group
 from telemetry.records import Accelerator, Event, ReaderStatus
 
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 # By nvmlValueType_t: the member of the union that holds the number.
 VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+# What the binding raises by itself when the driver counts more entries than there can be, or
+# gives a text that is none.
+BINDING_ERRORS = (IndexError, MemoryError, OverflowError, UnicodeDecodeError)
 
 
 class NvidiaReader:
@@ -58,6 +61,8 @@ class NvidiaReader:
             count = nvml.nvmlDeviceGetCount()
         except nvml.NVMLError as error:
             raise translate_start(error) from error
+        except UnicodeDecodeError as error:
+            raise RetryableError("the NVIDIA driver's version is not text") from error
         entries: list[Accelerator] = []
         missing: list[int] = []
         for index in range(count):
@@ -120,7 +125,7 @@ class NvidiaReader:
                 gpm.forget()
                 board.handle = nvml.nvmlDeviceGetHandleByUUID(board.uuid_text)
                 board.lost = False
-            if nvml.nvmlDeviceGetUUID(board.handle) != board.uuid_text:
+            if read_uuid(nvml, board.handle) != board.uuid_text:
                 raise DeviceLost("another board sits in its place")
         except nvml.NVMLError as error:
             if verdict(error.value) is Verdict.MISMATCH:
@@ -145,6 +150,8 @@ class NvidiaReader:
                 collected.accept(name, int(value))
         except self._nvml.NVMLError as error:
             collected.refuse(names, error)
+        except BINDING_ERRORS as error:
+            collected.failed.update(dict.fromkeys(names, f"absurd answer: {error!r}"))
 
     def _collect_fields(self, board: Board, group: Group, collected: Collected) -> None:
         """Ask for all fields of a group at once. Each has a verdict of its own.

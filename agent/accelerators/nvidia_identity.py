@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.accelerators.nvidia_board import Board
 from agent.accelerators.nvidia_verdict import Verdict, translate, verdict
+from telemetry.errors import DeviceLost
 from telemetry.records import Accelerator
 
 NVLINKS_MAX = 36
@@ -66,9 +67,17 @@ class Questions:
         return None if answer is None else bool(answer)
 
 
+def read_uuid(nvml: Any, handle: Any) -> str:
+    """Return a board's UUID as text; DeviceLost where it gives no text at all."""
+    try:
+        return str(nvml.nvmlDeviceGetUUID(handle))
+    except UnicodeDecodeError as error:
+        raise DeviceLost("its UUID is not text") from error
+
+
 def make_board(nvml: Any, handle: Any) -> Board:
     """Return what the reader keeps of a board; NVML's error when it has no UUID."""
-    uuid_text = nvml.nvmlDeviceGetUUID(handle)
+    uuid_text = read_uuid(nvml, handle)
     return Board(uuid_bytes(uuid_text), uuid_text, handle, count_nvlinks(nvml, handle))
 
 
@@ -88,7 +97,6 @@ def describe(nvml: Any, board: Board, index: int, given: Collection[str] = ()) -
     """Return the inventory entry of a board that has given these metrics."""
     questions = Questions(nvml, board.handle)
     ask, text, flag = questions.ask, questions.text, questions.flag
-    pci = ask(nvml.nvmlDeviceGetPciInfo_v3)
     memory = ask(nvml.nvmlDeviceGetMemoryInfo, nvml.nvmlMemory_v2)
     limits = ask(nvml.nvmlDeviceGetPowerManagementLimitConstraints)
     platform = _platform(nvml, questions)
@@ -107,7 +115,7 @@ def describe(nvml: Any, board: Board, index: int, given: Collection[str] = ()) -
         serial=text(nvml.nvmlDeviceGetSerial),
         board_part_number=text(nvml.nvmlDeviceGetBoardPartNumber),
         vbios_version=text(nvml.nvmlDeviceGetVbiosVersion),
-        pci_address="" if pci is None else str(pci.busId)[:TEXT_CHARS_MAX],
+        pci_address=text(lambda handle: nvml.nvmlDeviceGetPciInfo_v3(handle).busId),
         module_id=ask(nvml.nvmlDeviceGetModuleId),
         memory_total_mebibytes=None if memory is None else memory.total // MEBIBYTE,
         power_limit_default_milliwatts=ask(nvml.nvmlDeviceGetPowerManagementDefaultLimit),
@@ -131,7 +139,7 @@ def _platform(nvml: Any, questions: Questions) -> dict[str, Any]:
     if questions.ask(nvml.nvmlDeviceGetPlatformInfo, ctypes.byref(info)) is None:
         return {}
     return {
-        "chassis_serial": str(info.chassisSerialNumber)[:TEXT_CHARS_MAX],
+        "chassis_serial": questions.text(lambda _handle: info.chassisSerialNumber),
         "slot_number": ord(info.slotNumber),
         "tray_index": ord(info.trayIndex),
     }

@@ -94,8 +94,13 @@ def address_of(handle: Any) -> int:
     return ctypes.c_void_p.from_buffer(handle).value or 0
 
 
-def overwrite_numbers(arguments: tuple[Any, ...], value: int) -> None:
-    """Write one number over every number that a call has returned, cut to its width."""
+def overwrite(arguments: tuple[Any, ...], value: int | bytes) -> None:
+    """Write one number over every number that a call has returned, or bytes over its text."""
+    if isinstance(value, bytes):
+        for argument in arguments:
+            if isinstance(argument, ctypes.Array):
+                argument.raw = value[: len(argument)].ljust(len(argument), b"\0")
+        return
     for argument in arguments:
         if not isinstance(argument, _BYREF):
             continue

@@ -64,7 +64,7 @@ class SimulatedGpu:
         lost: the board is off the bus; every call about it fails.
         unsupported: NVML function names and field ids (`"field 82"`) that answer "not supported".
         failing: the same names, with the NVML error to return.
-        garbage: the same names, with the number to write over the true ones.
+        garbage: the same names, with the number or bytes to write over the true ones.
         links_down: NVLinks that are down.
     """
 
@@ -81,7 +81,7 @@ class SimulatedGpu:
         self.lost = False
         self.unsupported: set[str] = set()
         self.failing: dict[str, int] = {}
-        self.garbage: dict[str, int] = {}
+        self.garbage: dict[str, int | bytes] = {}
         self.links_down: set[int] = set()
         self.processes: list[Process] = [Process(4100 + slot, "python3", 1.0)]
         self.mig_enabled = False

@@ -191,8 +191,8 @@ class SimulatedDriver:
             else:
                 self.gpus[slot].failing.pop(name, None)
 
-    def set_garbage(self, slot: int, name: str, value: int | None) -> None:
-        """Make a function or field give that number for every number; None mends it."""
+    def set_garbage(self, slot: int, name: str, value: int | bytes | None) -> None:
+        """Make a function or field give that number, or those bytes as text; None mends it."""
         with self.lock:
             if value is None:
                 self.gpus[slot].garbage.pop(name, None)

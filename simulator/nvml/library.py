@@ -30,7 +30,7 @@ from simulator.nvml.calling import (
     DeviceCall,
     HostCall,
     number,
-    overwrite_numbers,
+    overwrite,
     slot_of,
 )
 from simulator.nvml.device import SimulatedGpu
@@ -124,7 +124,7 @@ class SimulatedLibrary:
                 before = (driver, gpu) if with_driver else (gpu,)
                 code = call(*before, *arguments)
                 if code == SUCCESS and name in gpu.garbage:
-                    overwrite_numbers(arguments, gpu.garbage[name])
+                    overwrite(arguments, gpu.garbage[name])
                 return code
 
         return function

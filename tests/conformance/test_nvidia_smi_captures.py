@@ -33,11 +33,12 @@ pytestmark = pytest.mark.skipif(
 
 @dataclass(frozen=True)
 class Capture:
-    """What nvidia-smi said: idle and busy, each as path to value, and the library's functions."""
+    """What nvidia-smi said: idle and busy by path, idle by query field, the library's functions."""
 
     board: str
     idle: dict[str, str]
     busy: dict[str, str]
+    fields: dict[str, str]
     functions: frozenset[str]
 
 
@@ -64,11 +65,13 @@ def read_capture(board: str) -> Capture:
     text = gzip.decompress(path.read_bytes()).decode()
     parts = re.split(r"^#{80}\n# (\S+ :: [^\n]+)\n(?:#[^\n]*\n)*", text, flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    header, row = sections["idle :: query-gpu (csv, what the exporter parses)"].split("\n")[:2]
     functions = sections.get("capabilities :: nvml-symbols", "").split()
     return Capture(
         board,
         idle=parse_query(sections["idle :: query (-q)"]),
         busy=parse_query(sections["load :: query (-q)"]),
+        fields=dict(zip(header.split(", "), row.split(", "), strict=True)),
         functions=frozenset(functions),
     )
 
@@ -349,6 +352,32 @@ def test_memory_health(capture: Capture, idle: Host) -> None:
     assert pynvml.nvmlDeviceGetRepairStatus(handle) == [0, 0]
     assert said["ECC Errors/Unrepairable Memory"] == "No"
     assert pynvml.nvmlDeviceGetUnrepairableMemoryFlag_v1(handle) == 0
+
+
+LOCATIONS = {
+    "l1_cache": pynvml.NVML_MEMORY_LOCATION_L1_CACHE,
+    "l2_cache": pynvml.NVML_MEMORY_LOCATION_L2_CACHE,
+    "dram": pynvml.NVML_MEMORY_LOCATION_DRAM,
+    "register_file": pynvml.NVML_MEMORY_LOCATION_REGISTER_FILE,
+    "texture_memory": pynvml.NVML_MEMORY_LOCATION_TEXTURE_MEMORY,
+    "cbu": pynvml.NVML_MEMORY_LOCATION_CBU,
+    "sram": pynvml.NVML_MEMORY_LOCATION_SRAM,
+}
+
+
+@pytest.mark.parametrize("location", sorted(LOCATIONS))
+@pytest.mark.parametrize("counter", ["volatile", "aggregate"])
+@pytest.mark.parametrize("kind", ["corrected", "uncorrected"])
+def test_memory_errors_by_location(
+    capture: Capture, idle: Host, kind: str, counter: str, location: str
+) -> None:
+    said = capture.fields[f"ecc.errors.{kind}.{counter}.{location}"]
+    codes = int(kind == "uncorrected"), int(counter == "aggregate"), LOCATIONS[location]
+    try:
+        counted = str(pynvml.nvmlDeviceGetMemoryErrorCounter(idle.handle, *codes))
+    except pynvml.NVMLError_NotSupported:
+        counted = "[N/A]"
+    assert counted == said
 
 
 @pytest.mark.parametrize("counter", [74, 76, 269, 270, 271])

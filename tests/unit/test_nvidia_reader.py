@@ -1,7 +1,7 @@
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.accelerators import AcceleratorReading
@@ -11,6 +11,7 @@ from agent.accelerators.nvidia_identity import uuid_bytes
 from agent.accelerators.nvidia_sources import CALLS, FALLBACKS, FIELDS, GPM, OF_THE_AGENT
 from agent.accelerators.nvidia_verdict import Verdict, translate, verdict
 from simulator.nvml.driver import SimulatedDriver
+from simulator.nvml.library import function_names
 from telemetry.catalogue import CATALOGUE
 from telemetry.errors import DeviceLost, PermanentError, ReadError, RetryableError
 from telemetry.metrics import Group
@@ -169,6 +170,8 @@ def test_where_neither_source_is_offered_the_metric_is_unsupported(
         reading = fast(reader)
         assert "power_milliwatts" in reading.unsupported
         assert reading.status is ReaderStatus.WHOLE
+    host.set_supported(0, "nvmlDeviceGetPowerUsage")
+    assert "power_milliwatts" in fast(reader).unsupported
 
 
 def test_a_permission_that_is_missing_is_no_failure_of_each_tick(
@@ -221,6 +224,76 @@ def test_a_board_that_is_lost_at_the_start_is_told_as_missing(
     inspection = NvidiaReader(manual_clock, bind(host)).open()
     assert [entry.index for entry in inspection.accelerators] == [0, 2]
     assert inspection.missing == (1,)
+
+
+@pytest.mark.parametrize("question", ["nvmlDeviceGetSerial", "nvmlDeviceGetPowerUsage"])
+def test_a_board_that_is_lost_while_it_is_asked_who_it_is_is_missing(
+    host: SimulatedDriver, reader: NvidiaReader, question: str
+) -> None:
+    host.set_unsupported(1, "field 185")
+    host.set_failing(1, question, 15)
+    assert reader.open().missing == (1,)
+
+
+def test_an_identity_that_is_no_text_is_empty(host: SimulatedDriver, reader: NvidiaReader) -> None:
+    host.set_garbage(0, "nvmlDeviceGetSerial", b"\xff" * 100)
+    host.set_garbage(0, "nvmlDeviceGetVbiosVersion", b"96\x1b[31m\n.00")
+    entry = reader.open().accelerators[0]
+    assert entry.serial == ""
+    assert entry.vbios_version == "96[31m.00"
+
+
+def test_a_board_whose_uuid_is_no_text_is_not_read_as_another(
+    host: SimulatedDriver, reader: NvidiaReader
+) -> None:
+    host.set_garbage(0, "nvmlDeviceGetUUID", b"\xff" * 96)
+    assert fast(reader).status is ReaderStatus.LOST
+    assert reader.open().missing == (0,)
+
+
+FUNCTIONS = [name for name in function_names() if name.startswith("nvmlDeviceGet")]
+FUNCTIONS += ["nvmlGpmSampleGet", *(f"field {n}" for f in FIELDS.values() for n in f.values())]
+CODES = [*range(1, 31), 999]
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from(sorted(FUNCTIONS)), code=st.sampled_from(CODES))
+def test_any_error_of_any_call_leaves_a_reading_of_each_board(
+    reader: NvidiaReader, host: SimulatedDriver, name: str, code: int
+) -> None:
+    reader.open()
+    host.set_failing(1, name, code)
+    try:
+        check_all(reader)
+    finally:
+        host.set_failing(1, name, 0)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(sorted(FUNCTIONS)),
+    value=st.sampled_from([0, 255, 0xFFFF, 0xFFFFFFFF, 2**63, 2**64 - 1]) | st.integers(0, 2**64),
+)
+def test_any_number_from_any_call_is_a_valid_value_or_a_failure(
+    reader: NvidiaReader, host: SimulatedDriver, name: str, value: int
+) -> None:
+    reader.open()
+    host.set_garbage(1, name, value)
+    try:
+        check_all(reader)
+    finally:
+        host.set_garbage(1, name, None)
+
+
+def check_all(reader: NvidiaReader) -> None:
+    """Board 1 has a fault: what it tells must still be true, and board 2 must not care."""
+    for group in Group:
+        reading = reader.read(1, group)
+        told = [*reading.values, *reading.unsupported, *reading.failed]
+        assert len(told) == len(set(told))
+        assert all(CATALOGUE.by_name[name].holds(value) for name, value in reading.values.items())
+        assert bool(reading.failed) == (reading.status is ReaderStatus.PARTIAL)
+        assert reader.read(2, group).status is ReaderStatus.WHOLE
 
 
 def test_a_replaced_driver_is_told_by_each_board_and_stops_a_new_start(
