@@ -1,0 +1,54 @@
+-- What a replay left in the database: read by `fleetgauge replay --check`.
+
+-- name: samples_tally
+-- Counts and sums of one facility's samples in a range of time, both ends included.
+select
+    count(s.utilization_gpu_percent),
+    coalesce(sum(s.utilization_gpu_percent), 0)::double precision,
+    count(s.memory_used_mebibytes),
+    coalesce(sum(s.memory_used_mebibytes), 0)::double precision
+from samples s
+join accelerators a on a.gpu_id = s.gpu_id
+join hosts h on h.host_id = a.host_id
+join facilities f on f.facility_id = h.facility_id
+where f.tenant = %(tenant)s
+    and f.facility = %(facility)s
+    and s.time >= %(first)s
+    and s.time <= %(last)s;
+
+-- name: queues_tally
+-- Counts and sums of one facility's queue snapshots in a range of time, both ends included.
+select
+    count(q.waiting),
+    coalesce(sum(q.waiting), 0),
+    count(q.running),
+    coalesce(sum(q.running), 0),
+    count(q.gpus_waiting),
+    coalesce(sum(q.gpus_waiting), 0),
+    count(q.gpus_running),
+    coalesce(sum(q.gpus_running), 0),
+    count(q.gpu_seconds_waiting),
+    coalesce(sum(q.gpu_seconds_waiting), 0),
+    count(q.oldest_wait_seconds),
+    coalesce(sum(q.oldest_wait_seconds), 0),
+    count(q.wait_milliseconds),
+    coalesce(sum(q.wait_milliseconds), 0),
+    count(q.arrivals_per_second),
+    coalesce(sum(q.arrivals_per_second), 0)
+from queue_samples q
+join facilities f on f.facility_id = q.facility_id
+where f.tenant = %(tenant)s
+    and f.facility = %(facility)s
+    and q.source = %(source)s
+    and q.time >= %(first)s
+    and q.time <= %(last)s;
+
+-- name: accelerators_tally
+-- How many accelerators of one facility are there.
+select count(*)
+from accelerators a
+join hosts h on h.host_id = a.host_id
+join facilities f on f.facility_id = h.facility_id
+where f.tenant = %(tenant)s
+    and f.facility = %(facility)s
+    and a.present;
