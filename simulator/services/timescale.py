@@ -16,6 +16,8 @@ _BIN = Path("/usr/lib/postgresql/17/bin")
 _PARAMETERS: Mapping[str, str] = {
     "shared_preload_libraries": "timescaledb",
     "timescaledb.telemetry_level": "off",
+    # The Apache edition has no jobs to run, and a worker in a database keeps it from being copied.
+    "timescaledb.max_background_workers": "0",
     "dynamic_shared_memory_type": "mmap",  # the root folder has no tmpfs on /dev/shm
 }
 
