@@ -41,6 +41,8 @@ class EventKind(StrEnum):
     """What may happen to a host or an accelerator."""
 
     XID = "xid"
+    XID_BURST = "xid_burst"  # what followed an Xid and was not told one by one
+    SXID = "sxid"  # the NVSwitch's own numbers, which mean something else than an Xid's
     GPU_LOST = "gpu_lost"
     GPU_BACK = "gpu_back"
     ECC_UNCORRECTED = "ecc_uncorrected"
