@@ -6,6 +6,7 @@ from types import ModuleType
 import pynvml
 import pytest
 
+from agent.accelerators.nvidia import NvidiaReader
 from simulator.nvml import profile
 from simulator.nvml.driver import SimulatedDriver
 from simulator.nvml.install import installed
@@ -74,3 +75,18 @@ def bind(request: pytest.FixtureRequest) -> Bind:
         return pynvml
 
     return install_until_the_end
+
+
+@pytest.fixture
+def nvidia_host(make_gpu_host: MakeHost) -> SimulatedDriver:
+    return make_gpu_host(gpus=3)
+
+
+@pytest.fixture
+def nvidia_reader(
+    nvidia_host: SimulatedDriver, manual_clock: ManualClock, bind: Bind
+) -> NvidiaReader:
+    reader = NvidiaReader(manual_clock, bind(nvidia_host))
+    reader.open()
+    manual_clock.pass_s(1)
+    return reader

@@ -7,7 +7,6 @@ from typing import Any
 from simulator.nvml.calling import (
     GPU_IS_LOST,
     INVALID_ARGUMENT,
-    LIBRARY_MISMATCH,
     NOT_SUPPORTED,
     SUCCESS,
     TIMEOUT,
@@ -67,8 +66,8 @@ def _wait(driver: SimulatedDriver, event_set: Any, data: Any, timeout_ms: Any) -
         found = driver.event_sets.get(key)
         if found is None:
             return INVALID_ARGUMENT
-        if driver.mismatched:
-            return LIBRARY_MISMATCH
+        if driver.refusal:
+            return driver.refusal
         if found.waiting:
             return _take(found, target(data))
         if any(driver.is_lost(slot) for slot in found.registered):

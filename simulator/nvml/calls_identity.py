@@ -4,7 +4,6 @@ from typing import Any
 
 from simulator.nvml.calling import (
     ARGUMENT_VERSION_MISMATCH,
-    NOT_SUPPORTED,
     SUCCESS,
     DeviceCall,
     has_version,
@@ -15,7 +14,6 @@ from simulator.nvml.calling import (
 from simulator.nvml.device import SimulatedGpu
 
 PLATFORM_INFO_V2 = 0x200002C
-ARCHITECTURE_BLACKWELL = 10
 NUMA_BUS_HALF = 0x80
 
 
@@ -54,12 +52,10 @@ def _pci_info(gpu: SimulatedGpu, info: Any) -> int:
 
 
 def _platform_info(gpu: SimulatedGpu, info: Any) -> int:
-    """Only boards of racks that NVIDIA builds know their chassis; see `absent` in the profiles."""
+    """Only boards of racks that NVIDIA builds know it; see `absent` in the other profiles."""
     result = target(info)
     if not has_version(result, PLATFORM_INFO_V2):
         return ARGUMENT_VERSION_MISMATCH
-    if gpu.profile.architecture < ARCHITECTURE_BLACKWELL:
-        return NOT_SUPPORTED
     result.chassisSerialNumber = f"1820{gpu.identity.serial[3:10]}"
     result.slotNumber, result.trayIndex, result.hostId = b"\x01", b"\x00", b"\x01"
     result.peerType, result.moduleId = b"\x01", bytes([gpu.identity.module_id])

@@ -5,6 +5,7 @@ behaviour is `physics`; turning this into NVML's structures is the business of t
 """
 
 import random
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from simulator.nvml.load import LoadSource
@@ -35,24 +36,30 @@ class Identity(NamedTuple):
     module_id: int
 
 
+@dataclass(slots=True)
 class Counters:
-    """Counts that only faults move, apart from corrected errors, which physics adds."""
+    """Counts that only faults move, apart from corrected errors, which physics adds.
 
-    def __init__(self, generator: random.Random, noise: float) -> None:
-        self.corrected_before = int(noise * generator.expovariate(1 / 40))
-        self.uncorrected = 0
-        self.uncorrected_before = 0
-        self.sram_uncorrected = 0
-        self.sram_threshold_exceeded = False
-        self.rows_corrected = 0
-        self.rows_uncorrected = 0
-        self.remap_pending = False
-        self.remap_failed = False
-        self.pcie_replays = int(noise * generator.expovariate(1 / 4))
-        self.nvlink_crc = 0
-        self.nvlink_replay = 0
-        self.nvlink_recovery = 0
-        self.recovery_action = 0
+    `_before` is what the board has counted in its life before the driver was loaded.
+    """
+
+    corrected_before: int = 0
+    uncorrected: int = 0
+    uncorrected_before: int = 0
+    sram_uncorrected: int = 0
+    sram_threshold_exceeded: bool = False
+    rows_corrected: int = 0
+    rows_uncorrected: int = 0
+    remap_pending: bool = False
+    remap_failed: bool = False
+    pcie_replays: int = 0
+    nvlink_crc: int = 0
+    nvlink_replay: int = 0
+    nvlink_recovery: int = 0
+    recovery_action: int = 0
+
+
+COUNTER_NAMES = frozenset(field.name for field in fields(Counters))
 
 
 class SimulatedGpu:
@@ -76,7 +83,10 @@ class SimulatedGpu:
         self.slot = slot
         self.noise = noise
         self.identity = make_identity(generator, slot)
-        self.counters = Counters(generator, noise)
+        self.counters = Counters(
+            corrected_before=int(noise * generator.expovariate(1 / 40)),
+            pcie_replays=int(noise * generator.expovariate(1 / 4)),
+        )
         self.physics = Physics(profile, generator.getrandbits(32), noise=noise)
         self.lost = False
         self.unsupported: set[str] = set()

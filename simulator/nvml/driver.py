@@ -81,7 +81,8 @@ class SimulatedDriver:
         self.changed = threading.Condition(self.lock)
         self.profile = profiles[0]
         """Of the first board; the driver's own versions stand there."""
-        self.mismatched = False
+        self.refusal = 0
+        """The NVML error that every call returns; 0 when the driver works."""
         self.initialised = 0
         self.event_sets: dict[int, EventSet] = {}
         self.gpm_samples: dict[int, GpmSample | None] = {}
@@ -199,10 +200,26 @@ class SimulatedDriver:
             else:
                 self.gpus[slot].garbage[name] = value
 
-    def set_mismatched(self, *, on: bool = True) -> None:
-        """Upgrade the kernel module under the library: every call fails with 18."""
+    def set_mig(self, slot: int, *, on: bool) -> None:
+        """Cut a board into instances: it does not tell its use as a whole any more."""
+        with self.lock:
+            self.gpus[slot].mig_enabled = on
+
+    def add_to_counter(self, slot: int, name: str, amount: int) -> None:
+        """Raise one of a board's `Counters`; a flag is set by any amount but 0."""
+        with self.lock:
+            counters = self.gpus[slot].counters
+            value = getattr(counters, name)
+            raised = bool(amount) if isinstance(value, bool) else value + amount
+            setattr(counters, name, raised)
+
+    def refuse_all(self, code: int) -> None:
+        """Let every call fail: 18 is a kernel module upgraded under the library, 9 one unloaded.
+
+        0 mends it.
+        """
         with self.changed:
-            self.mismatched = on
+            self.refusal = code
             self.changed.notify_all()
 
     def hang(self, slot: int | None = None) -> None:

@@ -11,7 +11,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from simulator.nvml.device import COUNTER_NAMES
 from simulator.nvml.driver import SimulatedDriver
+
+DRIVER_NOT_LOADED, LIBRARY_MISMATCH = 9, 18
 
 Kind = Literal[
     "lost",
@@ -24,8 +27,11 @@ Kind = Literal[
     "failing",
     "garbage",
     "mismatch",
+    "unloaded",
     "swap",
     "nvlink_down",
+    "mig",
+    "counter",
 ]
 
 
@@ -34,10 +40,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         at_s: seconds after the schedule starts.
-        until_s: when it is mended; None for never. An Xid or a swap cannot be mended.
-        gpu: slot; None for the whole host, where that makes sense (`hang`, `mismatch`).
-        value: Xid, NVML error, garbage number, link, or the share of cooling left (percent).
-        name: function or `field N`, for `unsupported`, `failing` and `garbage`.
+        until_s: when it is mended; None for never. See `END` for what can be.
+        gpu: slot; None for the whole host, where that makes sense (`hang`), or the first board.
+        value: Xid, NVML error, garbage number, link, amount, or percent of the cooling left.
+        name: function or `field N` for `unsupported`, `failing` and `garbage`; for `counter` one of
+            `device.Counters`, such as `pcie_replays` or `remap_failed`.
     """
 
     at_s: Annotated[float, Meta(ge=0)]
@@ -46,6 +53,13 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     gpu: Annotated[int, Meta(ge=0)] | None = None
     value: int | None = None
     name: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a fault without the name that its kind needs."""
+        if self.kind in ("unsupported", "failing", "garbage") and not self.name:
+            raise ValueError(f"{self.kind} needs the name of a function or field")
+        if self.kind == "counter" and self.name not in COUNTER_NAMES:
+            raise ValueError(f"no counter {self.name!r}; there are {sorted(COUNTER_NAMES)}")
 
     @property
     def slot(self) -> int:
@@ -75,13 +89,18 @@ BEGIN: dict[Kind, Action] = {
     "garbage": lambda driver, fault: driver.set_garbage(
         fault.slot, fault.name, _or(fault.value, 0xFFFFFFFF)
     ),
-    "mismatch": lambda driver, _fault: driver.set_mismatched(),
+    "mismatch": lambda driver, _fault: driver.refuse_all(LIBRARY_MISMATCH),
+    "unloaded": lambda driver, _fault: driver.refuse_all(DRIVER_NOT_LOADED),
+    "mig": lambda driver, fault: driver.set_mig(fault.slot, on=True),
+    "counter": lambda driver, fault: driver.add_to_counter(
+        fault.slot, fault.name, _or(fault.value, 1)
+    ),
     "swap": lambda driver, fault: driver.swap(fault.slot),
     "nvlink_down": lambda driver, fault: driver.set_nvlink(
         fault.slot, _or(fault.value, 0), up=False
     ),
 }
-# How each kind is mended; an Xid or a swap cannot be.
+# How each kind is mended; an Xid, a swap and what was counted cannot be.
 END: dict[Kind, Action] = {
     "lost": lambda driver, fault: driver.bring_back(fault.slot),
     "double_bit_error": lambda driver, fault: driver.bring_back(fault.slot),
@@ -91,7 +110,9 @@ END: dict[Kind, Action] = {
     "unsupported": lambda driver, fault: driver.set_supported(fault.slot, fault.name),
     "failing": lambda driver, fault: driver.set_failing(fault.slot, fault.name, 0),
     "garbage": lambda driver, fault: driver.set_garbage(fault.slot, fault.name, None),
-    "mismatch": lambda driver, _fault: driver.set_mismatched(on=False),
+    "mismatch": lambda driver, _fault: driver.refuse_all(0),
+    "unloaded": lambda driver, _fault: driver.refuse_all(0),
+    "mig": lambda driver, fault: driver.set_mig(fault.slot, on=False),
     "nvlink_down": lambda driver, fault: driver.set_nvlink(
         fault.slot, _or(fault.value, 0), up=True
     ),

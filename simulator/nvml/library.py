@@ -23,7 +23,6 @@ from simulator.nvml.calling import (
     DEPRECATED,
     GPU_IS_LOST,
     INVALID_ARGUMENT,
-    LIBRARY_MISMATCH,
     NOT_SUPPORTED,
     SUCCESS,
     UNINITIALIZED,
@@ -96,8 +95,8 @@ class SimulatedLibrary:
             driver.wait_while_hung(None)
             with driver.lock:
                 driver.apply_schedule()
-                if driver.mismatched:
-                    return LIBRARY_MISMATCH
+                if driver.refusal:
+                    return driver.refusal
                 if not driver.initialised and name not in WORKS_BEFORE_INIT:
                     return UNINITIALIZED
                 return call(driver, *arguments)
@@ -112,8 +111,8 @@ class SimulatedLibrary:
             driver.wait_while_hung(slot)
             with driver.lock:
                 driver.apply_schedule()
-                if driver.mismatched:
-                    return LIBRARY_MISMATCH
+                if driver.refusal:
+                    return driver.refusal
                 if not driver.initialised:
                     return UNINITIALIZED
                 if slot is None or slot >= len(driver.gpus):

@@ -144,7 +144,7 @@ def test_a_swapped_board_has_another_identity(started: SimulatedDriver) -> None:
 
 def test_a_mismatched_driver_refuses_everything(started: SimulatedDriver) -> None:
     known = handle()
-    started.set_mismatched()
+    started.refuse_all(18)
     for call in (pynvml.nvmlInit, pynvml.nvmlDeviceGetCount, handle):
         with raises(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH):
             call()

@@ -117,7 +117,7 @@ def test_a_scheduled_xid_wakes_a_wait(gpu_host: SimulatedDriver, event_set: obje
 
 @pytest.mark.parametrize("kind", sorted(BEGIN))
 def test_every_kind_of_fault_can_begin_and_end(gpu_host: SimulatedDriver, kind: str) -> None:
-    named = {"name": "nvmlDeviceGetPowerUsage"}
+    named = {"name": "pcie_replays" if kind == "counter" else "nvmlDeviceGetPowerUsage"}
     fault = msgspec.convert({"at_s": 0, "kind": kind, "gpu": 1, "value": 5, **named}, Fault)
     begin(gpu_host, fault)
     end(gpu_host, fault)
@@ -126,7 +126,29 @@ def test_every_kind_of_fault_can_begin_and_end(gpu_host: SimulatedDriver, kind: 
     assert 0 < power < 720_000
 
 
-def test_a_fault_file_with_an_unknown_key_or_kind_is_refused() -> None:
-    for raw in ({"at_s": 1, "kind": "fire"}, {"at_s": 1, "kind": "xid", "gpus": 2}):
+def test_a_counter_can_be_raised_and_a_flag_set(gpu_host: SimulatedDriver) -> None:
+    begin(gpu_host, Fault(at_s=0, kind="counter", gpu=1, name="rows_uncorrected", value=3))
+    begin(gpu_host, Fault(at_s=0, kind="counter", gpu=1, name="remap_failed"))
+    pynvml.nvmlInit()
+    handle = pynvml.nvmlDeviceGetHandleByIndex(1)
+    assert pynvml.nvmlDeviceGetRemappedRows(handle) == (0, 3, 0, 1)
+
+
+def test_a_board_in_instances_does_not_tell_its_use(gpu_host: SimulatedDriver) -> None:
+    begin(gpu_host, Fault(at_s=0, kind="mig", gpu=1))
+    pynvml.nvmlInit()
+    handle = pynvml.nvmlDeviceGetHandleByIndex(1)
+    assert pynvml.nvmlDeviceGetMigMode(handle)[0] == 1
+    with pytest.raises(pynvml.NVMLError_NotSupported):
+        pynvml.nvmlDeviceGetUtilizationRates(handle)
+
+
+def test_a_fault_with_an_unknown_word_in_it_is_refused() -> None:
+    for raw in (
+        {"at_s": 1, "kind": "fire"},
+        {"at_s": 1, "kind": "xid", "gpus": 2},
+        {"at_s": 1, "kind": "garbage"},
+        {"at_s": 1, "kind": "counter", "name": "bugs"},
+    ):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(raw, Fault)

@@ -30,7 +30,7 @@ def test_boards_are_named_in_few_words(
 def test_boards_that_are_not_there_are_a_configuration_error(
     boards: str, manual_clock: ManualClock
 ) -> None:
-    with pytest.raises(ConfigError, match="the boards are a100, b200, h100, h200"):
+    with pytest.raises(ConfigError, match="the boards are a100, b200, gb200, h100, h200"):
         make_driver(boards, manual_clock, host="a")
 
 
