@@ -105,17 +105,30 @@ class ServiceProcess(abc.ABC):
         """
         if self.pid is not None:
             raise ServiceError(f"{self.name} is already running as process {self.pid}")
-        started = time.monotonic()
         self._stop_signal = command.stop_signal
         self._process = _SPAWNER.submit(_spawn, command).result()
-        while not ready(self._process.pid):
-            code = self._process.poll()
+        try:
+            self._wait_until_ready(self._process, command.log_path, ready, timeout_s)
+        except BaseException:  # also Ctrl-C: the caller has nothing to stop yet
+            self.kill()
+            raise
+
+    def _wait_until_ready(
+        self,
+        process: subprocess.Popen[bytes],
+        log_path: Path,
+        ready: Callable[[int], bool],
+        timeout_s: float,
+    ) -> None:
+        """Poll until the service is ready; ServiceError when it ends or time runs out."""
+        started = time.monotonic()
+        while not ready(process.pid):
+            code = process.poll()
             if code is not None:
-                tail = _log_tail(command.log_path)
+                tail = _log_tail(log_path)
                 raise ServiceError(f"{self.name} exited with {code} while starting:\n{tail}")
             if time.monotonic() - started > timeout_s:
-                self.kill()
-                tail = _log_tail(command.log_path)
+                tail = _log_tail(log_path)
                 raise ServiceError(f"{self.name} was not ready after {timeout_s:.0f} s:\n{tail}")
             time.sleep(_POLL_S)
         log.debug("%s ready after %.2f s", self.name, time.monotonic() - started)

@@ -185,6 +185,28 @@ def test_service_in_use_is_not_started_twice() -> None:
         broker.start()
 
 
+def test_start_that_is_interrupted_leaves_no_process(folder: Path) -> None:
+    class Interrupted(Broker):
+        def interrupt(self, pid: int) -> bool:
+            raise KeyboardInterrupt
+
+        def start(self) -> None:
+            command = Command(["/bin/sleep", "60"], folder / "log")
+            self._launch(command, self.interrupt, 10)
+
+    before = psutil.Process().children(recursive=True)
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted().start()
+    assert set(psutil.Process().children(recursive=True)) <= set(before)
+
+
+def test_start_that_fails_says_what_the_service_said(folder: Path) -> None:
+    service = Postgres(folder, durable=False, parameters={"no_such_setting": "1"})
+    with pytest.raises(ServiceError, match=r'(?s)exited with 1 .*"no_such_setting"'):
+        service.start()
+    assert service.pid is None
+
+
 def test_failed_command_shows_its_last_words(tmp_path: Path) -> None:
     command = Command(["/bin/sh", "-c", "echo no room left; exit 3"], tmp_path / "log")
     with pytest.raises(ServiceError, match=r"exited with 3:\nno room left"):
