@@ -6,6 +6,7 @@ in `nvidia_identity`. It needs no privilege and starts no process.
 """
 
 import logging
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -47,6 +48,7 @@ class NvidiaReader:
         self._started = False
         self._boards: list[Board] = []
         self._gpm: list[GpmSampler] = []
+        self._gpm_turn = threading.Lock()
         self._events: EventWaiter | None = None
 
     def open(self) -> Inspection:
@@ -88,7 +90,7 @@ class NvidiaReader:
             raise DeviceLost(str(error)) from error
         if not board.nvlinks:
             board.unsupported.update(NVLINK_METRICS)
-        collected, gpm = Collected(board), GpmSampler(nvml, board)
+        collected, gpm = Collected(board), GpmSampler(nvml, board, self._gpm_turn)
         for group in Group:
             self._collect(board, group, collected)
         gpm.collect(collected, self._clock.monotonic_s())

@@ -13,19 +13,21 @@ from agent.accelerators.nvidia_sources import GPM
 
 # Two samples nearer than this give nothing (nvml.h asks for more than 100 ms).
 APART_S_MIN = 0.11
-# How long one board waits while another is being sampled.
-LOCK_WAIT_S = 1.0
-
-# Calls for several boards at once have crashed in the driver, so they take turns.
-_turn = threading.Lock()
+# How long one board waits while another is being sampled: far less than any reading may take, so
+# that a board that hangs here does not make the others late.
+TURN_WAIT_S = 0.2
 
 
 class GpmSampler:
-    """The rates of one board since it was last asked."""
+    """The rates of one board since it was last asked.
 
-    def __init__(self, nvml: Any, board: Board) -> None:
+    `turn` is shared by all boards: calls for several at once have crashed in the driver.
+    """
+
+    def __init__(self, nvml: Any, board: Board, turn: threading.Lock) -> None:
         self._nvml = nvml
         self._board = board
+        self._turn = turn
         self._request: Any = None
         # Kept apart from the request: what ctypes returns for a pointer in a structure is a view
         # of that structure, and swapping two views would make them the same sample.
@@ -43,7 +45,7 @@ class GpmSampler:
         if not self._offered:
             return
         names = tuple(GPM)
-        if not _turn.acquire(timeout=LOCK_WAIT_S):
+        if not self._turn.acquire(timeout=TURN_WAIT_S):
             collected.failed.update(dict.fromkeys(names, "another board's GPM call hangs"))
             return
         try:
@@ -53,7 +55,7 @@ class GpmSampler:
             collected.refuse(names, error)
             self._offered = not self._board.unsupported.issuperset(names)
         finally:
-            _turn.release()
+            self._turn.release()
 
     def _collect(self, collected: Collected, now_s: float) -> None:
         nvml = self._nvml

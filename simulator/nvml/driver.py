@@ -91,7 +91,7 @@ class SimulatedDriver:
         self._sets = itertools.count(1)
         self._planned: list[tuple[float, int, Callable[[], None]]] = []
         self._plans = itertools.count()
-        self._hung: set[int | None] = set()
+        self._hung: set[tuple[int | None, str]] = set()
         self._released = threading.Event()
         self._released.set()
         loaded_s = clock.monotonic_s() - running_for_s
@@ -222,11 +222,11 @@ class SimulatedDriver:
             self.refusal = code
             self.changed.notify_all()
 
-    def hang(self, slot: int | None = None) -> None:
-        """Let each call about one board, or every call, block until `release`."""
+    def hang(self, slot: int | None = None, name: str = "") -> None:
+        """Let calls block until `release`: about one board or all, of one function or all."""
         with self.lock:
             self._released.clear()
-            self._hung.add(slot)
+            self._hung.add((slot, name))
 
     def release(self) -> None:
         """Let hung calls go on."""
@@ -234,9 +234,11 @@ class SimulatedDriver:
             self._hung.clear()
             self._released.set()
 
-    def wait_while_hung(self, slot: int | None) -> None:
-        """Block as long as calls about that board hang. Call without the lock."""
-        while self._hung and (None in self._hung or slot in self._hung):
+    def wait_while_hung(self, slot: int | None, name: str) -> None:
+        """Block as long as that call about that board hangs. Call without the lock."""
+        while self._hung and not self._hung.isdisjoint(
+            ((None, ""), (None, name), (slot, ""), (slot, name))
+        ):
             self._released.wait()
 
     # What is planned.

@@ -43,8 +43,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         until_s: when it is mended; None for never. See `END` for what can be.
         gpu: slot; None for the whole host, where that makes sense (`hang`), or the first board.
         value: Xid, NVML error, garbage number, link, amount, or percent of the cooling left.
-        name: function or `field N` for `unsupported`, `failing` and `garbage`; for `counter` one of
-            `device.Counters`, such as `pcie_replays` or `remap_failed`.
+        name: function or `field N` for `unsupported`, `failing` and `garbage`; function for `hang`,
+            which without one is all of them; for `counter` one of `device.Counters`, such as
+            `pcie_replays` or `remap_failed`.
     """
 
     at_s: Annotated[float, Meta(ge=0)]
@@ -81,7 +82,7 @@ BEGIN: dict[Kind, Action] = {
     "double_bit_error": lambda driver, fault: driver.raise_double_bit_error(fault.slot),
     "runaway": lambda driver, fault: driver.set_cooling(fault.slot, _or(fault.value, 2) / 100),
     "power_brake": lambda driver, fault: driver.set_power_brake(fault.slot, on=True),
-    "hang": lambda driver, fault: driver.hang(fault.gpu),
+    "hang": lambda driver, fault: driver.hang(fault.gpu, fault.name),
     "unsupported": lambda driver, fault: driver.set_unsupported(fault.slot, fault.name),
     "failing": lambda driver, fault: driver.set_failing(
         fault.slot, fault.name, _or(fault.value, 999)

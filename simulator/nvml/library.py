@@ -92,7 +92,7 @@ class SimulatedLibrary:
         driver = self.driver
 
         def function(*arguments: Any) -> int:
-            driver.wait_while_hung(None)
+            driver.wait_while_hung(None, name)
             with driver.lock:
                 driver.apply_schedule()
                 if driver.refusal:
@@ -108,7 +108,7 @@ class SimulatedLibrary:
 
         def function(handle: Any, *arguments: Any) -> int:
             slot = slot_of(handle)
-            driver.wait_while_hung(slot)
+            driver.wait_while_hung(slot, name)
             with driver.lock:
                 driver.apply_schedule()
                 if driver.refusal:

@@ -284,6 +284,22 @@ def test_a_hung_board_leaves_the_others_readable(
     assert done.wait(10)
 
 
+def test_a_board_that_hangs_in_profiling_costs_the_others_their_rates_alone(
+    nvidia_reader: NvidiaReader, nvidia_host: SimulatedDriver
+) -> None:
+    nvidia_host.hang(1, "nvmlGpmSampleGet")
+    hung = threading.Thread(target=fast, args=(nvidia_reader, 1), daemon=True)
+    hung.start()
+    while not nvidia_reader._gpm_turn.locked():
+        hung.join(0.001)
+    reading = fast(nvidia_reader, 2)
+    assert reading.failed.keys() == GPM.keys()
+    assert reading.values["utilization_gpu_percent"] == 100
+    nvidia_host.release()
+    hung.join(10)
+    assert fast(nvidia_reader, 2).status is ReaderStatus.WHOLE
+
+
 def test_a_link_that_is_down_is_counted_out(
     nvidia_reader: NvidiaReader, nvidia_host: SimulatedDriver
 ) -> None:
