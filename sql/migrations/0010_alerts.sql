@@ -75,6 +75,7 @@ create table incidents (
     updated_at timestamptz not null,
     told_at timestamptz,
     told_count integer not null default 0,
+    told_peak integer not null default 0,
     told_severity text,
     told_fired_at timestamptz,
     told_resolved boolean not null default false,
@@ -99,7 +100,7 @@ create table alerts (
     state text not null check (state in ('pending', 'firing', 'acknowledged', 'resolved')),
     summary text not null,
     action text not null,
-    values jsonb not null default '{}',
+    measured jsonb not null default '{}',
     started_at timestamptz not null,
     pending_since timestamptz not null,
     fired_at timestamptz,
@@ -113,7 +114,7 @@ create table alerts (
     acknowledged_by text,
     acknowledged_at timestamptz
 );
-comment on table alerts is 'one row a rule, key and episode. key is made of the rule''s key columns; labels are names of the place, as they were when it began; values are what the rule selected. started_at is when it began by the data, pending_since when it was first seen, fired_at when it last began to fire, calm_since since when it looks good again. An alert that fires again within 30 minutes of its end goes on in the same row, with each start in firings. inhibited_by is the alert that explains this one, silenced_by the silence: both are open, shown and counted, but wake nobody';
+comment on table alerts is 'one row a rule, key and episode. key is made of the rule''s key columns; labels are names of the place, as they were when it began; measured is what the rule selected. started_at is when it began by the data, pending_since when it was first seen, fired_at when it last began to fire, calm_since since when it looks good again. An alert that fires again within 30 minutes of its end goes on in the same row, with each start in firings. inhibited_by is the alert that explains this one, silenced_by the silence: both are open, shown and counted, but wake nobody';
 create unique index alerts_open on alerts (rule, key) where state <> 'resolved';
 create index alerts_resolved on alerts (resolved_at) where state = 'resolved';
 create index alerts_incident on alerts (incident_id);
