@@ -18,7 +18,7 @@ import pytest
 from simulator.services import Service
 from simulator.services.broker import Broker
 from simulator.services.kafka import Kafka
-from simulator.services.process import free_port
+from simulator.services.place import free_port
 from tests.fix_services import BROKERS
 
 CHUNK_BYTES = 16 * 1024

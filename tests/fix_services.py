@@ -24,8 +24,8 @@ from simulator.services import Service
 from simulator.services.broker import Broker
 from simulator.services.kafka import Kafka
 from simulator.services.pglite import Pglite
+from simulator.services.place import ServiceError
 from simulator.services.postgres import Cluster, Postgres
-from simulator.services.process import ServiceError
 from simulator.services.timescale import Timescale
 
 SERVICES = os.environ.get("FLEETGAUGE_TEST_SERVICES", "embedded")

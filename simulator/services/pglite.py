@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from simulator.services.installed import installed
-from simulator.services.process import Command, ServiceError, ServiceProcess, free_port
+from simulator.services.place import ServiceError, free_port
+from simulator.services.process import Command, ServiceProcess
 
 _SERVER = Path(__file__).with_name("pglite_server.cjs")
 _START_TIMEOUT_S = 60.0

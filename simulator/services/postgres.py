@@ -15,17 +15,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from simulator.services.process import (
-    Command,
-    ServiceError,
-    ServiceProcess,
-    User,
-    free_port,
-    grant_passage,
-    is_running,
-    run,
-    unprivileged_user,
-)
+from simulator.services.place import ServiceError, User, free_port, grant_passage, unprivileged_user
+from simulator.services.process import Command, ServiceProcess, is_running, run
 
 _SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",

@@ -9,11 +9,7 @@ import abc
 import contextlib
 import logging
 import os
-import pwd
-import random
 import signal
-import socket
-import stat
 import subprocess
 import sys
 import time
@@ -26,7 +22,7 @@ from typing import Self
 
 import psutil
 
-from telemetry.errors import PermanentError
+from simulator.services.place import ServiceError, User
 
 log = logging.getLogger(__name__)
 
@@ -34,26 +30,9 @@ _LAUNCHER = Path(__file__).with_name("launch.py")
 _POLL_S = 0.02
 _LOG_TAIL_LINES = 25
 
-# Below Linux's range for outgoing connections (32768 and up), so that nobody's client socket sits
-# on the port while a killed service is away.
-_PORT_MIN = 10_000
-_PORT_MAX = 32_000
-
 # Linux sends the parent-death signal when the *thread* that forked ends, so one thread that lives
 # as long as the program forks them all: a caller may start services from a short-lived thread.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="services")
-
-
-class ServiceError(PermanentError):
-    """A service could not be found, started or stopped; the text says which and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """The system user a service runs as when the owner is root."""
-
-    uid: int
-    gid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,35 +167,6 @@ def run(command: Command, timeout_s: float) -> None:
     if code != 0:
         tail = _log_tail(command.log_path)
         raise ServiceError(f"{command.argv[0]} exited with {code}:\n{tail}")
-
-
-def free_port() -> int:
-    """A free TCP port of the loopback address that stays free while a service restarts."""
-    for _ in range(200):
-        port = random.SystemRandom().randint(_PORT_MIN, _PORT_MAX)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise ServiceError("found no free TCP port on 127.0.0.1")
-
-
-def unprivileged_user() -> User | None:
-    """The user for services that refuse to run as root; None when we are not root anyway."""
-    if os.geteuid() != 0:
-        return None
-    entry = pwd.getpwnam("nobody")
-    return User(entry.pw_uid, entry.pw_gid)
-
-
-def grant_passage(path: Path, root: Path = Path("/")) -> None:
-    """Let other users walk through (not list) the folders between `root` and `path`."""
-    for folder in path.resolve().parents:
-        if not folder.is_relative_to(root):
-            break
-        mode = folder.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            log.info("letting the database's user pass through %s (mode o+x)", folder)
-            folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
 
 
 def is_running(pid: int, name: str) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from simulator.services.installed import installed
+from simulator.services.place import ServiceError, unprivileged_user
 from simulator.services.postgres import Cluster
-from simulator.services.process import ServiceError, unprivileged_user
 
 _BIN = Path("/usr/lib/postgresql/17/bin")
 _PARAMETERS: Mapping[str, str] = {

@@ -20,8 +20,9 @@ from kafka.admin import NewTopic
 from simulator.services import Service
 from simulator.services.broker import Broker, answers
 from simulator.services.installed import installed
+from simulator.services.place import ServiceError
 from simulator.services.postgres import Cluster, Postgres
-from simulator.services.process import Command, ServiceError, run
+from simulator.services.process import Command, run
 from tests.fix_services import DatabaseServer
 
 OWNER = """
