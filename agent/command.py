@@ -1,0 +1,147 @@
+"""Read this host's accelerators and queues, and send what is read to Kafka.
+
+It needs no privilege, listens on nothing, and writes nothing but its spool: a file that holds what
+the broker has not confirmed, so that an outage costs nothing while it is shorter than the spool.
+
+  fleetgauge agent --once --sink stdout      one reading as JSON, for a person
+  fleetgauge agent --config agent.toml       read every second, send every ten, until stopped
+  fleetgauge agent --queue-endpoints vllm=http://127.0.0.1:8000/metrics
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import cast
+
+from agent.accelerators import AcceleratorReader, AcceleratorReading, load_reader
+from agent.counters import Counters
+from agent.drafts import Identity
+from agent.settings import AgentSettings
+from agent.stdout import print_readings
+from telemetry import logs, settings
+from telemetry.clock import Clock, SystemClock
+from telemetry.errors import ConfigError, RetryableError
+from telemetry.metrics import Group
+from telemetry.stop import StopSignal
+
+# Activity counters are the difference of two readings at least 0.1 s apart.
+WARM_UP_S = 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of this program."""
+    parser.add_argument(
+        "--once", action="store_true", help="print one reading and end; with --sink stdout"
+    )
+    settings.add_flags(parser, AgentSettings)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read until stopped."""
+    chosen = settings.load(AgentSettings, arguments, os.environ)
+    logs.configure("agent", cast("logs.Level", chosen.log_level))
+    identity = Identity.checked(chosen.tenant, chosen.facility, chosen.host_name())
+    clock = SystemClock()
+    make_reader = cast("Callable[[Clock], AcceleratorReader]", load_reader(chosen.reader))
+    reader = make_reader(clock)
+    stop = StopSignal()
+    stop.install()
+    if chosen.sink == "stdout":
+        return _print(chosen, identity, reader, clock, stop, once=arguments.once)
+    if arguments.once:
+        raise ConfigError(["--once: goes with --sink stdout only"])
+    return _send(chosen, identity, reader, clock, stop)
+
+
+def _print(
+    chosen: AgentSettings,
+    identity: Identity,
+    reader: AcceleratorReader,
+    clock: Clock,
+    stop: StopSignal,
+    *,
+    once: bool,
+) -> int:
+    try:
+        inspection = reader.open()
+    except RetryableError as error:
+        raise RetryableError(f"cannot read any accelerator: {error}") from error
+
+    def read(group: Group) -> list[AcceleratorReading]:
+        return [reader.read(at, group) for at in range(len(inspection.accelerators))]
+
+    try:
+        read(Group.FAST)
+        interval_s = WARM_UP_S if once else chosen.sample_interval_s
+        while not stop.wait(interval_s):
+            time_us = clock.now_us()
+            print_readings(
+                sys.stdout,
+                host=identity.host,
+                time_us=time_us,
+                accelerators=inspection.accelerators,
+                readings=[read(Group.FAST), read(Group.SLOW)],
+                indent=2 if once else None,
+            )
+            if once:
+                break
+    finally:
+        reader.close()
+    return 0
+
+
+def _send(
+    chosen: AgentSettings,
+    identity: Identity,
+    reader: AcceleratorReader,
+    clock: Clock,
+    stop: StopSignal,
+) -> int:
+    # Kafka's client is imported only by an agent that sends.
+    from agent.kafka import KafkaSink  # noqa: PLC0415
+    from agent.observer import Plan  # noqa: PLC0415
+    from agent.outbox import Outbox  # noqa: PLC0415
+    from agent.queues import load_sources  # noqa: PLC0415
+    from agent.run import Agent, Parts  # noqa: PLC0415
+    from agent.spool_file import SpoolFile  # noqa: PLC0415
+
+    counters = Counters()
+    queues = load_sources(chosen.queue_endpoints)
+    outbox = Outbox(
+        identity,
+        SpoolFile(Path(chosen.spool_path), chosen.spool_bytes_max, sync=chosen.spool_sync),
+        clock,
+        counters,
+        ticks_per_message=chosen.ticks_per_message,
+        memory_bytes_max=chosen.spool_memory_bytes_max,
+    )
+    sink = KafkaSink(
+        chosen,
+        clock,
+        counters,
+        in_flight_bytes_max=chosen.kafka_in_flight_bytes_max,
+        drain_messages_per_second_max=chosen.drain_messages_per_second_max,
+        compression=chosen.kafka_compression,
+    )
+    plan = Plan(
+        agent_version=version("fleetgauge"),
+        place=chosen.place,
+        provider=chosen.provider,
+        sample_interval_s=chosen.sample_interval_s,
+        slow_interval_s=chosen.slow_interval_s,
+        heartbeat_interval_s=chosen.heartbeat_interval_s,
+        inventory_interval_s=chosen.inventory_interval_s,
+    )
+    agent = Agent(
+        plan,
+        Parts(reader, outbox, sink, queues),
+        clock,
+        counters,
+        read_deadline_s=chosen.read_deadline_s,
+        queue_interval_s=chosen.queue_interval_s,
+    )
+    agent.run(stop)
+    return 0

@@ -1,0 +1,330 @@
+"""The Kafka sink: sends what the outboxes hold and tells them what the broker has confirmed.
+
+Owns the client and the one thread that uses it. Outboxes of any number of hosts share a sink. The
+spool is the source of truth: a message is forgotten when the broker has it and not before, and one
+that fails is sent again from there, oldest first. What may be sent when is `delivery.py`.
+"""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from queue import Empty, SimpleQueue
+from random import Random
+from typing import Any, NamedTuple, Protocol
+
+from kafka import KafkaProducer
+from kafka.errors import (
+    AuthorizationError,
+    ClusterAuthorizationFailedError,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    SaslAuthenticationFailedError,
+    TopicAuthorizationFailedError,
+)
+
+from agent.counters import Counters
+from agent.delivery import Lane, Pause
+from agent.outbox import Outbox
+from agent.spool import Slot
+from telemetry.clock import Clock
+from telemetry.streams import MESSAGE_BYTES_MAX, KafkaSettings, Stream
+
+log = logging.getLogger(__name__)
+
+IDLE_WAIT_S = 60.0
+BUSY_WAIT_S = 0.2
+FORBIDDEN_PAUSE_S = 30.0
+# A client that has had no success for so long is made anew, which reads certificates again.
+RENEW_AFTER_S = 120.0
+METADATA_WAIT_MS = 1000
+# What a message may be larger on its way than by itself: key and record overhead.
+RECORD_OVERHEAD_BYTES = 4096
+
+_REFUSED = (MessageSizeTooLargeError, RecordListTooLargeError)
+_FORBIDDEN = (
+    AuthorizationError,
+    ClusterAuthorizationFailedError,
+    InvalidTopicError,
+    SaslAuthenticationFailedError,
+    TopicAuthorizationFailedError,
+)
+
+
+class Producer(Protocol):
+    """What the sink needs of a Kafka client."""
+
+    def send(self, topic: str, *, key: bytes, value: bytes) -> Any:
+        """Return a future; may block for a second, may raise a KafkaError."""
+
+    def bootstrap_connected(self) -> bool:
+        """Whether a broker answers."""
+
+    def close(self, timeout: float) -> None:
+        """Give up what is in flight after `timeout` seconds."""
+
+
+class _Route(NamedTuple):
+    outbox: Outbox
+    lane: Lane
+
+
+class _Outcome(NamedTuple):
+    route: _Route
+    slot: Slot
+    error: BaseException | None
+
+
+class KafkaSink:
+    """Sends for all outboxes that were attached, until closed."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        clock: Clock,
+        counters: Counters,
+        *,
+        in_flight_bytes_max: int = 4 << 20,
+        drain_messages_per_second_max: float = 2.0,
+        compression: str = "none",
+        connect: Callable[[], Producer] | None = None,
+        random: Random | None = None,
+    ) -> None:
+        """Prepare; nothing is connected before `start`.
+
+        Args:
+            settings: where the broker is.
+            clock: for pauses.
+            counters: where failures are counted.
+            in_flight_bytes_max: what may wait for confirmation, all hosts together.
+            drain_messages_per_second_max: how fast one host's backlog of samples may leave.
+            compression: `none`, `gzip` or `zstd`.
+            connect: makes the client; by default kafka-python's.
+            random: for jitter.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._counters = counters
+        self._in_flight_bytes_max = in_flight_bytes_max
+        self._drain = drain_messages_per_second_max
+        self._connect = connect or partial(make_producer, settings, compression)
+        self._random = random or Random()  # noqa: S311 - jitter, no secret
+        self._topics = {stream: settings.topic(stream) for stream in Stream}
+        self._routes: list[_Route] = []
+        self._outcomes: SimpleQueue[_Outcome] = SimpleQueue()
+        self._in_flight_bytes = 0
+        self._producer: Producer | None = None
+        self._connecting = Pause(self._random)
+        self._topic_pauses = {stream: Pause(self._random) for stream in Stream}
+        self._alive_at_s = clock.monotonic_s()
+        self._trouble: dict[str, str] = {}
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="kafka", daemon=True)
+
+    def attach(self, outbox: Outbox) -> None:
+        """Send what this outbox holds, from now on. Events go before samples."""
+        lanes = [
+            Lane(stream, self._random, self._drain)
+            for stream in (Stream.EVENTS, Stream.SAMPLES, Stream.QUEUES)
+        ]
+        # A new list, because the sink's thread may be going through the old one.
+        self._routes = [*self._routes, *(_Route(outbox, lane) for lane in lanes)]
+
+        def changed() -> None:
+            for lane in lanes:
+                lane.stir()
+            self._wake.set()
+
+        outbox.on_change(changed)
+        changed()
+
+    def start(self) -> None:
+        """Start sending."""
+        self._thread.start()
+
+    def drained(self, timeout_s: float) -> bool:
+        """Wait until nothing is left to send; False when that took too long."""
+        until_s = self._clock.monotonic_s() + timeout_s
+        while not all(route.lane.idle for route in self._routes):
+            if self._clock.monotonic_s() >= until_s:
+                return False
+            self._stopping.wait(0.05)
+        return True
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Stop sending. What is not confirmed stays in the outboxes."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s + METADATA_WAIT_MS / 1000)
+        if self._producer is not None:
+            self._producer.close(timeout=timeout_s)
+        self._settle()
+
+    def step(self) -> None:
+        """Take in what the broker has answered, and send what may be sent now."""
+        self._settle()
+        now_s = self._clock.monotonic_s()
+        producer = self._connected(now_s)
+        if producer is None:
+            return
+        for route in self._routes:
+            if self._stopping.is_set():
+                return
+            if self._topic_pauses[route.lane.stream].over(now_s):
+                self._send(producer, route)
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            busy = any(not route.lane.idle for route in self._routes)
+            self._wake.wait(BUSY_WAIT_S if busy else IDLE_WAIT_S)
+            self._wake.clear()
+            self.step()
+
+    def _connected(self, now_s: float) -> Producer | None:
+        """The client, made if need be, and made anew after a long time without success."""
+        in_flight = any(route.lane.in_flight for route in self._routes)
+        wanted = any(not route.lane.idle for route in self._routes)
+        if not wanted:
+            self._alive_at_s = now_s
+        if self._producer and not in_flight and now_s - self._alive_at_s > RENEW_AFTER_S:
+            self._producer.close(timeout=0)
+            self._producer = None
+            self._alive_at_s = now_s
+        if self._producer is None and wanted and self._connecting.over(now_s):
+            try:
+                self._producer = self._connect()
+            except (KafkaError, OSError, ValueError) as error:
+                # OSError: a certificate or password file; ValueError: what is in it.
+                self._connecting.failed(now_s)
+                self._say("client", f"cannot prepare the connection to Kafka: {error}")
+                self._counters.add("kafka_failures")
+            else:
+                self._connecting.succeeded()
+                self._say("client", "")
+        return self._producer
+
+    def _send(self, producer: Producer, route: _Route) -> None:
+        outbox, lane = route
+        room = lane.room(self._clock.monotonic_s())
+        if room == 0 or self._in_flight_bytes >= self._in_flight_bytes_max:
+            return
+        lane.nothing_more()
+        pending = outbox.pending(lane.stream, room, lane.in_flight.keys() | set())
+        if len(pending) == room:
+            lane.stir()
+        for slot, payload in pending:
+            lane.sent(slot, len(payload))
+            self._in_flight_bytes += len(payload)
+            try:
+                future = producer.send(
+                    self._topics[lane.stream], key=outbox.identity.key, value=payload
+                )
+            except KafkaError as error:
+                # Without a topic every further message of the stream would wait a second too.
+                self._take(_Outcome(route, slot, error))
+                lane.stir()
+                return
+            future.add_callback(partial(self._on_answer, route, slot, None))
+            future.add_errback(partial(self._on_error, route, slot))
+
+    def _on_answer(
+        self, route: _Route, slot: Slot, error: BaseException | None, _metadata: object
+    ) -> None:
+        # On the client's thread: only hand over.
+        self._outcomes.put(_Outcome(route, slot, error))
+        self._wake.set()
+
+    def _on_error(self, route: _Route, slot: Slot, error: BaseException) -> None:
+        self._on_answer(route, slot, error, None)
+
+    def _settle(self) -> None:
+        """Take in all outcomes; the confirmations of one outbox in one go."""
+        confirmed: defaultdict[Outbox, list[Slot]] = defaultdict(list)
+        while True:
+            try:
+                outcome = self._outcomes.get_nowait()
+            except Empty:
+                break
+            if self._take(outcome):
+                confirmed[outcome.route.outbox].append(outcome.slot)
+        for outbox, slots in confirmed.items():
+            outbox.confirm(slots)
+
+    def _take(self, outcome: _Outcome) -> bool:
+        """Note one outcome; True when the message was confirmed."""
+        (outbox, lane), slot, error = outcome
+        now_s = self._clock.monotonic_s()
+        self._in_flight_bytes -= lane.in_flight.get(slot, 0)
+        if error is None:
+            lane.confirmed(slot)
+            self._topic_pauses[lane.stream].succeeded()
+            self._alive_at_s = now_s
+            self._say(lane.stream, "")
+            return True
+        self._counters.add("kafka_failures")
+        if isinstance(error, _REFUSED):
+            if lane.refused(slot):
+                outbox.refuse(slot, "too_large")
+            return False
+        forbidden = isinstance(error, _FORBIDDEN)
+        lane.failed(slot, now_s)
+        self._topic_pauses[lane.stream].failed(now_s, FORBIDDEN_PAUSE_S if forbidden else 0.0)
+        self._say(lane.stream, self._explain(lane.stream, error))
+        return False
+
+    def _explain(self, stream: Stream, error: BaseException) -> str:
+        topic, where = self._topics[stream], self._settings.kafka_bootstrap
+        if isinstance(error, _FORBIDDEN):
+            user = self._settings.kafka_sasl_username or "this client"
+            return f"Kafka at {where} does not let {user} write to topic {topic}: {error}"
+        if self._producer is not None and not self._producer.bootstrap_connected():
+            return f"Kafka at {where} does not answer; everything is kept until it does"
+        return (
+            f"topic {topic} cannot be written at {where}: {error!r};"
+            " is it there? `fleetgauge migrate` makes it"
+        )
+
+    def _say(self, subject: str, trouble: str) -> None:
+        """Log a change from good to bad and back, and nothing in between."""
+        before = self._trouble.get(subject, "")
+        self._trouble[subject] = trouble
+        if trouble and not before:
+            log.warning("%s", trouble)
+        elif before and not trouble:
+            log.info("Kafka takes messages again: %s", subject)
+
+
+def make_producer(settings: KafkaSettings, compression: str = "none") -> Producer:
+    """Return kafka-python's client with the options that the spool relies on.
+
+    Raises:
+        OSError: a certificate or password file cannot be read.
+    """
+    producer: Producer = KafkaProducer(
+        **settings.client_options(),
+        client_id="fleetgauge-agent",
+        # A fixed version spares the question, so that a missing broker does not block here.
+        api_version=(3, 9),
+        acks="all",
+        # The idempotent producer fails what is in flight when the broker has lost its state, and
+        # covers one session only. Repeats are dropped by the collector; one request at a time
+        # keeps the order.
+        enable_idempotence=False,
+        max_in_flight_requests_per_connection=1,
+        allow_auto_create_topics=False,
+        compression_type=None if compression == "none" else compression,
+        linger_ms=5,
+        batch_size=1 << 16,
+        max_request_size=MESSAGE_BYTES_MAX + RECORD_OVERHEAD_BYTES,
+        max_block_ms=METADATA_WAIT_MS,
+        request_timeout_ms=10_000,
+        delivery_timeout_ms=30_000,
+        reconnect_backoff_max_ms=2_000,
+        metrics_enabled=False,
+    )
+    return producer

@@ -1,0 +1,164 @@
+"""One host, tick by tick: reads everything that is due and returns what is to be sent.
+
+Owns what happens in a tick and at which interval. It makes no thread, catches no signal and
+writes nothing, so a simulator may run thousands of hosts in one process; `run.py` runs one on
+threads.
+"""
+
+import os
+from dataclasses import dataclass
+
+from agent.accelerators import AcceleratorReading
+from agent.counters import Counters
+from agent.drafts import Draft, EventDraft, HostMemory
+from agent.driver import Driver
+from agent.events import Watch
+from agent.heartbeat import heartbeat
+from agent.sampler import Sampler
+from agent.schedule import Schedule
+from telemetry.clock import Clock
+from telemetry.metrics import Group
+from telemetry.records import (
+    Event,
+    EventKind,
+    EventRecord,
+    Heartbeat,
+    Inventory,
+    Place,
+    ReaderStatus,
+)
+
+_NO_PLACE = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is said about a host, and how often it is read."""
+
+    agent_version: str
+    place: Place = _NO_PLACE
+    provider: str = ""
+    sample_interval_s: float = 1.0
+    slow_interval_s: float = 60.0
+    heartbeat_interval_s: float = 10.0
+    inventory_interval_s: float = 3600.0
+
+
+class Observer:
+    """What one host has to say."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        driver: Driver,
+        clock: Clock,
+        counters: Counters,
+        memory: HostMemory | None = None,
+    ) -> None:
+        memory = memory or HostMemory()
+        self._plan = plan
+        self._driver = driver
+        self._clock = clock
+        self._counters = counters
+        self._sampler = Sampler()
+        self._watch = Watch(memory.driver_version, memory.accelerators)
+        self._memory = memory
+        self._library_version = ""
+        now_s = clock.monotonic_s()
+        self._slow = Schedule(plan.slow_interval_s, now_s)
+        self._heartbeat = Schedule(plan.heartbeat_interval_s, now_s)
+        self._inventory = Schedule(plan.inventory_interval_s, now_s + plan.inventory_interval_s)
+        self._tick_us = 0
+
+    def start(self, boot_epoch: int, spool_note: str = "") -> list[Draft]:
+        """The event with which an agent announces itself."""
+        event = Event(
+            time_us=self._clock.now_us(),
+            kind=EventKind.AGENT_START,
+            code=boot_epoch,
+            message=f"agent {self._plan.agent_version} started",
+            detail={"spool": spool_note} if spool_note else {},
+        )
+        return [EventDraft([event])]
+
+    def stop(self) -> list[Draft]:
+        """The event with which an agent says that it was told to stop."""
+        event = Event(
+            time_us=self._clock.now_us(), kind=EventKind.AGENT_STOP, message="agent stopped"
+        )
+        return [EventDraft([event, self._heartbeat_record()])]
+
+    def tick(self) -> list[Draft]:
+        """Read what is due now.
+
+        Raises:
+            PermanentError: the driver changed under this process; only a new process helps.
+        """
+        time_us, now_s = self._clock.now_us(), self._clock.monotonic_s()
+        records: list[EventRecord] = [*self._watch.clock(time_us, now_s)]
+        drafts: list[Draft] = []
+        inspection = self._driver.poll()
+        if inspection is not None:
+            records += self._watch.opened(inspection, time_us)
+            self._library_version = inspection.library_version
+            self._sampler.learn(self._driver.accelerators)
+            drafts.append(self._remember(inspection.driver_version))
+            records.append(self._inventory_record())
+        readings = self._driver.read(Group.FAST)
+        changes = self._watch.fast(readings, time_us, now_s, self._driver.trouble)
+        records += changes
+        if readings:
+            self._count(readings)
+            drafts.append(self._sampler.tick(Group.FAST, time_us, readings, urgent=bool(changes)))
+            if self._take(self._slow, now_s):
+                readings = self._driver.read(Group.SLOW)
+                records += self._watch.slow(readings, time_us)
+                drafts.append(self._sampler.tick(Group.SLOW, time_us, readings))
+        if self._take(self._inventory, now_s):
+            records.append(self._inventory_record())
+        self._tick_us = int((self._clock.monotonic_s() - now_s) * 1e6)
+        if self._take(self._heartbeat, now_s):
+            records.append(self._heartbeat_record())
+        if records:
+            drafts.append(EventDraft(records))
+        return drafts
+
+    def _take(self, schedule: Schedule, now_s: float) -> bool:
+        if not schedule.due(now_s):
+            return False
+        schedule.advance(now_s)
+        return True
+
+    def _count(self, readings: list[AcceleratorReading]) -> None:
+        self._counters.add("ticks")
+        self._counters.add("read_failures", sum(len(reading.failed) for reading in readings))
+        self._counters.add(
+            "read_timeouts", sum(reading.status is ReaderStatus.TIMEOUT for reading in readings)
+        )
+
+    def _remember(self, driver_version: str) -> HostMemory:
+        self._memory = HostMemory(
+            driver_version=driver_version, accelerators=self._driver.accelerators
+        )
+        return self._memory
+
+    def _inventory_record(self) -> Inventory:
+        return Inventory(
+            time_us=self._clock.now_us(),
+            accelerators=self._driver.accelerators,
+            place=self._plan.place,
+            driver_version=self._memory.driver_version,
+            library_version=self._library_version,
+            kernel_version=os.uname().release,
+            agent_version=self._plan.agent_version,
+            provider=self._plan.provider,
+        )
+
+    def _heartbeat_record(self) -> Heartbeat:
+        return heartbeat(
+            time_us=self._clock.now_us(),
+            agent_version=self._plan.agent_version,
+            sample_interval_s=self._plan.sample_interval_s,
+            tick_us=self._tick_us,
+            counters=self._counters.snapshot(),
+        )

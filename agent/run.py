@@ -1,0 +1,162 @@
+"""The agent on threads: one reads, one waits for events, one writes to disk, one sends.
+
+Owns the threads and their end. What each does is in its own file. At the end everything that was
+read is written, the message that the agent stops is the last one, and what could not be sent in a
+few seconds stays in the spool for the next start.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent.accelerators import AcceleratorReader
+from agent.calls import ThreadedCalls
+from agent.counters import Counters
+from agent.drafts import EventDraft
+from agent.driver import Driver
+from agent.inbox import Inbox
+from agent.kafka import KafkaSink
+from agent.observer import Observer, Plan
+from agent.outbox import Outbox
+from agent.queues import QueueSource
+from agent.queues.poller import QueuePoller
+from agent.schedule import Schedule
+from telemetry.clock import Clock
+from telemetry.errors import FleetgaugeError, PermanentError, ReadError
+from telemetry.stop import StopSignal
+
+log = logging.getLogger(__name__)
+
+EVENT_WAIT_S = 1.0
+EVENT_RETRY_S = 30.0
+DRAIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an agent is made of."""
+
+    reader: AcceleratorReader
+    outbox: Outbox
+    sink: KafkaSink
+    queues: Sequence[QueueSource] = ()
+
+
+class Agent:
+    """One host, until told to stop."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        parts: Parts,
+        clock: Clock,
+        counters: Counters,
+        *,
+        read_deadline_s: float,
+        queue_interval_s: float,
+    ) -> None:
+        memory = parts.outbox.memory
+        self._plan = plan
+        self._parts = parts
+        self._clock = clock
+        self._counters = counters
+        self._calls = ThreadedCalls(clock)
+        self._driver = Driver(
+            parts.reader,
+            self._calls,
+            clock,
+            counters,
+            deadline_s=read_deadline_s,
+            known=memory.accelerators if memory else (),
+        )
+        self._observer = Observer(plan, self._driver, clock, counters, memory)
+        self._inbox = Inbox(counters)
+        self._poller = QueuePoller(parts.queues, queue_interval_s, clock, counters, self._inbox.put)
+        self._ending = threading.Event()
+        self._failure: BaseException | None = None
+        self._failed: Callable[[], None] = lambda: None
+
+    def run(self, stop: StopSignal) -> None:
+        """Read until `stop`, then bring in what is under way.
+
+        Raises:
+            PermanentError: the driver changed under this process; only a new process helps.
+        """
+        self._failed = stop.set
+        writer = self._thread("writer", self._write)
+        self._parts.sink.attach(self._parts.outbox)
+        self._parts.sink.start()
+        self._inbox.put(
+            self._observer.start(self._parts.outbox.boot_epoch, self._parts.outbox.note)
+        )
+        self._thread("events", self._wait_events)
+        if self._parts.queues:
+            self._thread("queues", lambda: self._poller.run(self._ending))
+        try:
+            self._read(stop)
+        finally:
+            self._end(writer)
+        if self._failure is not None:
+            raise self._failure
+
+    def _read(self, stop: StopSignal) -> None:
+        schedule = Schedule(self._plan.sample_interval_s, self._clock.monotonic_s())
+        while not stop.wait(schedule.wait_s(self._clock.monotonic_s())):
+            self._counters.add("ticks_missed", schedule.advance(self._clock.monotonic_s()))
+            self._inbox.put(self._observer.tick())
+
+    def _write(self) -> None:
+        while (drafts := self._inbox.take()) is not None:
+            self._parts.outbox.write(drafts)
+        self._parts.outbox.flush()
+
+    def _wait_events(self) -> None:
+        said = False
+        while not self._ending.is_set():
+            try:
+                events = self._driver.wait_events(EVENT_WAIT_S)
+            except ReadError as error:
+                if not said:
+                    log.warning("the driver reports no events: %s", error)
+                said = True
+                self._counters.add("event_failures")
+                self._ending.wait(EVENT_RETRY_S)
+            except PermanentError as error:
+                # The readings see the same and decide; here there is only no hurry.
+                log.debug("no events: %s", error)
+                self._ending.wait(EVENT_RETRY_S)
+            else:
+                if events:
+                    said = False
+                    self._inbox.put([EventDraft(events)])
+
+    def _end(self, writer: threading.Thread) -> None:
+        self._ending.set()
+        self._inbox.put(self._observer.stop())
+        self._inbox.close()
+        writer.join()
+        if not self._parts.sink.drained(DRAIN_S):
+            log.info("%d messages stay in the spool", self._parts.outbox.state().messages)
+        self._parts.sink.close()
+        self._parts.outbox.close()
+        self._driver.close()
+        self._calls.close()
+
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """A thread that dies takes the agent with it: half an agent would look like a whole one."""
+        try:
+            work()
+        except FleetgaugeError as error:
+            self._failure = error
+            self._failed()
+        except BaseException as error:
+            self._failure = error
+            self._failed()
+            log.exception("thread %s ended", threading.current_thread().name)
+            raise
