@@ -118,11 +118,12 @@ def _moments(change_times_s: list[int]) -> Iterator[int]:
     last_s: int | None = None
     for changed_s in change_times_s:
         moment_s = math.ceil(changed_s / CADENCE_S) * CADENCE_S
-        if moment_s > change_times_s[-1]:
-            return
+        end_s = min(moment_s, change_times_s[-1])
         if last_s is not None:
             first_silent_s = (last_s // SILENCE_MAX_S + 1) * SILENCE_MAX_S
-            yield from range(first_silent_s, moment_s, SILENCE_MAX_S)
+            yield from range(first_silent_s, end_s, SILENCE_MAX_S)
+        if moment_s > end_s:
+            return
         if moment_s != last_s:
             yield moment_s
         last_s = moment_s

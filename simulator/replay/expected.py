@@ -119,8 +119,8 @@ def _moments(times: dict[str, NDArray[np.float64]]) -> list[float]:
     changes = changes[np.isfinite(changes)]
     after = set((np.ceil(changes / CADENCE_S) * CADENCE_S).tolist())
     after = {moment for moment in after if moment <= changes.max()}
-    hours = np.arange(0, max(after, default=0), SILENCE_S)
-    return sorted(after | set(hours[hours > min(after, default=0)].tolist()))
+    hours = np.arange(0, changes.max(), SILENCE_S)
+    return sorted(after | set(hours[hours > min(after, default=np.inf)].tolist()))
 
 
 def _ask(

@@ -53,6 +53,8 @@ def read(folder: Path, facility: str) -> Recording:
     if not hosts or not pods:
         raise ConfigError([f"{folder}: holds no usable row", *problems.first])
     steps = tuple(Step(time_s, {}, snapshots) for time_s, snapshots in sweep(pods))
+    if not steps:
+        raise ConfigError([f"{folder}: the pods' times span less than a minute"])
     return Recording(
         layout="openb",
         hosts=tuple(hosts),
