@@ -178,10 +178,20 @@ def test_stale_fields_of_a_lost_board_are_not_taken_for_values(
     assert not reading.values
 
 
-def test_a_board_lost_in_the_middle_of_a_reading_gives_no_half_reading(
+def test_an_absurd_count_is_a_failed_read(
     nvidia_reader: NvidiaReader, nvidia_host: SimulatedDriver
 ) -> None:
-    nvidia_host.set_failing(0, "nvmlDeviceGetClockInfo", 15)
+    nvidia_host.set_garbage(0, "nvmlDeviceGetComputeRunningProcesses_v3", 255)
+    reading = nvidia_reader.read(0, Group.SLOW)
+    assert list(reading.failed) == ["processes_count"]
+    assert "absurd" in reading.failed["processes_count"]
+
+
+@pytest.mark.parametrize("code", [15, 28])
+def test_a_board_lost_in_the_middle_of_a_reading_gives_no_half_reading(
+    nvidia_reader: NvidiaReader, nvidia_host: SimulatedDriver, code: int
+) -> None:
+    nvidia_host.set_failing(0, "nvmlDeviceGetClockInfo", code)
     reading = fast(nvidia_reader)
     assert (reading.status, reading.values) == (ReaderStatus.LOST, {})
 
