@@ -76,7 +76,7 @@ class SimulatedDriver:
         running_for_s: float = 600.0,
     ) -> None:
         self.clock = clock
-        self.load = load or ClusterLoad(sum(map(ord, seed)))
+        self.load = load or ClusterLoad(f"{seed}/load")
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.profile = profiles[0]

@@ -97,7 +97,7 @@ class ClusterLoad:
 
     WOBBLE = 0.03
 
-    def __init__(self, seed: int, job_mean_s: float = 1800.0) -> None:
+    def __init__(self, seed: int | str, job_mean_s: float = 1800.0) -> None:
         self._random = random.Random(seed)
         self._job_mean_s = job_mean_s
         self._ends_s: list[float] = []

@@ -43,6 +43,14 @@ def test_a_host_keeps_its_boards_and_shares_them_with_no_other(manual_clock: Man
     assert len(first | other) == 16
 
 
+def test_hosts_with_the_same_letters_do_not_run_the_same_jobs(manual_clock: ManualClock) -> None:
+    loads = {
+        make_driver("h100", manual_clock, host=host).load.load(0, 1000.0).intensity
+        for host in ("n12", "n21", "n30")
+    }
+    assert len(loads) == 3
+
+
 def test_a_scenario_file_is_put_on_the_schedule(
     make_gpu_host: MakeHost, manual_clock: ManualClock, tmp_path: Path
 ) -> None:
