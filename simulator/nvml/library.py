@@ -75,6 +75,8 @@ class SimulatedLibrary:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Return the function of that name; AttributeError is what ctypes raises too."""
         function: Callable[..., Any]
+        if name in self.driver.profile.missing:
+            raise AttributeError(f"undefined symbol: {name}")
         if name in DEVICE_CALLS:
             function = self._about_board(name, DEVICE_CALLS[name], with_driver=False)
         elif name in BOARD_CALLS:

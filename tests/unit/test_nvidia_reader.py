@@ -1,10 +1,12 @@
 import threading
 
+import msgspec
 import pytest
 
 from agent.accelerators import AcceleratorReading
 from agent.accelerators.nvidia import NvidiaReader
 from agent.accelerators.nvidia_sources import CALLS, FALLBACKS, FIELDS, GPM, OF_THE_AGENT
+from simulator.nvml import profile
 from simulator.nvml.driver import SimulatedDriver
 from telemetry.catalogue import CATALOGUE
 from telemetry.errors import PermanentError, RetryableError
@@ -308,6 +310,21 @@ def test_a_board_that_hangs_in_profiling_costs_the_others_their_rates_alone(
     nvidia_host.release()
     hung.join(10)
     assert fast(nvidia_reader, 2).status is ReaderStatus.WHOLE
+
+
+def test_an_older_driver_that_lacks_functions_is_read_as_far_as_it_goes(
+    manual_clock: ManualClock, bind: Bind
+) -> None:
+    lacking = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetMarginTemperature")
+    older = msgspec.structs.replace(profile.load("h100"), missing=lacking)
+    reader = NvidiaReader(manual_clock, bind(SimulatedDriver([older], manual_clock)))
+    assert reader.open().accelerators[0].unsupported == (
+        "retired_pages_count",
+        "temperature_margin_celsius",
+    )
+    reading = fast(reader)
+    assert reading.status is ReaderStatus.WHOLE
+    assert "temperature_gpu_celsius" in reading.values
 
 
 def test_a_link_that_is_down_is_counted_out(
