@@ -12,7 +12,7 @@ from telemetry.catalogue import CATALOGUE
 from telemetry.errors import PermanentError, RetryableError
 from telemetry.metrics import Group
 from telemetry.records import ReaderStatus
-from tests.fix_accelerators import ManualClock
+from tests.fix_accelerators import Bind, ManualClock
 
 
 def fast(nvidia_reader: NvidiaReader, position: int = 0) -> AcceleratorReading:
