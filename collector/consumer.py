@@ -56,7 +56,11 @@ class Received:
 
 
 class Bounds(NamedTuple):
-    """The offsets that a partition of the log holds: from `begin`, and `end` is the next one."""
+    """The offsets that a partition of the log holds: from `begin`, and `end` is the next one.
+
+    NOTE: the in-memory broker gives an `end` that is too low where the last records came together;
+    only what a fetch says is exact on every broker (`Consumer.end_offset`).
+    """
 
     begin: int
     end: int
@@ -103,6 +107,10 @@ class Consumer:
         """Whether the assignment has changed since the last call."""
         changed, self._listener.changed = self._listener.changed, False
         return changed
+
+    def has_changed(self) -> bool:
+        """Whether `take_changes` would say so."""
+        return self._listener.changed
 
     def assigned(self) -> list[Partition]:
         """Return the partitions that are ours now."""
@@ -151,24 +159,31 @@ class Consumer:
 
         Raises:
             OutOfLogError: a position that the log does not have.
-            RetryableError: anything else that the broker has against us.
+            BrokenClientError: anything else; the client is of no more use.
         """
         try:
             found = self._client.poll(timeout_ms=int(timeout_s * 1000))
         except OffsetOutOfRangeError as error:
-            raise OutOfLogError(str(error)) from error
+            raise OutOfLogError([Partition(*tp) for tp in error.args[0]]) from error
         except KafkaError as error:
-            raise RetryableError(f"{self._where}: {error}") from error
+            raise BrokenClientError(f"{self._where}: {error}") from error
         return [
             _received(Partition(*tp), self._streams[tp.topic], record)
             for tp, records in found.items()
             for record in records
         ]
 
-    def idle(self, seconds: float) -> None:
-        """Stay a member for a while without taking anything: the back-pressure."""
+    def idle(self) -> None:
+        """Stay a member without taking anything, until `read_from`: the back-pressure.
+
+        Raises:
+            BrokenClientError: the client is of no more use.
+        """
         self._client.pause(*self._client.assignment())
-        self._client.poll(timeout_ms=int(seconds * 1000))
+        try:
+            self._client.poll(timeout_ms=0)
+        except KafkaError as error:
+            raise BrokenClientError(f"{self._where}: {error}") from error
 
     def end_offset(self, partition: Partition) -> int | None:
         """Return the next offset of the log as the last fetch has seen it."""
@@ -192,7 +207,20 @@ class Consumer:
 
 
 class OutOfLogError(RetryableError):
-    """The log does not hold the offset that we want to read."""
+    """The log does not hold the offset that we want to read.
+
+    Attributes:
+        partitions: where that is so.
+    """
+
+    def __init__(self, partitions: list[Partition]) -> None:
+        self.partitions = partitions
+        names = ", ".join(f"{topic} partition {number}" for topic, number in partitions)
+        super().__init__(f"{names}: the log does not hold the next offset")
+
+
+class BrokenClientError(RetryableError):
+    """The client has met an error after which it may stand still for ever."""
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
@@ -202,7 +230,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
         self.client: Any = None
         self.changed = False
 
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
         self.changed = True
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:

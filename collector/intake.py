@@ -11,7 +11,8 @@ from telemetry.catalogue import CATALOGUE
 from telemetry.columns import Shape
 from telemetry.errors import DecodeError
 from telemetry.metrics import Group
-from telemetry.records import EventRecord, QueueSnapshot
+from telemetry.records import Dropped, EventRecord, QueueSnapshot
+from telemetry.streams import Stream
 from telemetry.wire import (
     STREAM_OF_KIND,
     Header,
@@ -22,6 +23,8 @@ from telemetry.wire import (
     decode_events,
     decode_queues,
 )
+
+_STREAMS = frozenset(Stream)
 
 US_PER_S = 1_000_000
 US_PER_DAY = 86_400 * US_PER_S
@@ -136,6 +139,8 @@ def _open(message: Message, received: Received, windows: Windows) -> Opened:
         records = decode_events(message)
         for record in records:
             windows.events.check(record.time_us)
+            if isinstance(record, Dropped) and record.stream not in _STREAMS:
+                raise DecodeError("stream", f"nothing is dropped from {record.stream!r}")
         return Events(received, header, records)
     snapshots = decode_queues(message)
     for snapshot in snapshots:

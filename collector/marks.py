@@ -88,7 +88,7 @@ class Mark:
             return
         self.gaps_changed = True
         self.gaps[:] = _merged(_explained(self.gaps, first, last, reason))
-        if last > self.last_seq:
+        if last > self.last_seq and len(self.gaps) < GAPS_MAX:
             if first > self.last_seq + 1:
                 self._append(Gap(self.last_seq + 1, first - 1, None))
             self._append(Gap(max(first, self.last_seq + 1), last, reason))

@@ -54,11 +54,12 @@ def plan(applied: Sequence[Applied], available: Sequence[sql.Migration]) -> list
     """Return the migrations that still have to run, in order.
 
     Raises:
-        PermanentError: numbers with gaps, or an applied migration that is missing or changed.
+        PermanentError: a number that stands twice, or an applied migration that is missing or
+            changed.
     """
     numbers = [migration.number for migration in available]
-    if numbers != list(range(1, len(numbers) + 1)):
-        raise PermanentError(f"migrations are not numbered 1, 2, 3 …: {numbers}")
+    if len(set(numbers)) != len(numbers):
+        raise PermanentError(f"a migration's number stands twice: {numbers}")
     by_number = {migration.number: migration for migration in available}
     for entry in applied:
         migration = by_number.get(entry.number)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import sql
 from collector.database import Connection, translated
-from collector.intake import Events, Opened, Samples
+from collector.intake import Events, Opened, Rejected, Samples
 from telemetry.records import Accelerator, Event, Inventory
 from telemetry.wire import Header, split_uuids
 
@@ -86,8 +86,10 @@ class Registry:
         self._gpus.clear()
         self._rows.clear()
 
-    def learn(self, connection: Connection, opened: Sequence[Opened]) -> None:
+    def learn(self, connection: Connection, judged: Sequence[Opened | Rejected]) -> None:
         """Make and look up whatever these messages name, and apply their inventories.
+
+        The senders of rejected messages are learnt too: their numbers are accounted for.
 
         Raises:
             RetryableError: the database is away.
@@ -96,7 +98,9 @@ class Registry:
         if len(self._hosts) + len(self._gpus) + len(self._rows) > CACHED_MAX:
             self.forget()
         with translated("looking up hosts"):
-            self._learn_hosts(connection, {HostName.of(message.header) for message in opened})
+            headers = [item.header for item in judged if item.header is not None]
+            self._learn_hosts(connection, set(map(HostName.of, headers)))
+            opened = [item for item in judged if not isinstance(item, Rejected)]
             for header, inventory in _newest_inventories(opened):
                 self._apply(connection, HostName.of(header), inventory)
             self._learn_gpus(connection, set(self._named_gpus(opened)))

@@ -1,7 +1,6 @@
 -- What exactly-once bookkeeping needs beyond the first books: a version a mark, so that two
 -- collectors that know the same host notice each other; topic ids in quarantine, so that a replay
--- quarantines nothing twice; ranges of a log that were gone before they were read; and the order
--- of slow readings, which have a sequence of their own.
+-- quarantines nothing twice; and ranges of a log that were gone before they were read.
 -- Locks the altered tables for a moment; nothing is rewritten.
 
 alter table host_marks add column version bigint not null default 0;
@@ -25,8 +24,3 @@ create table lost_ranges (
     check (first_offset <= last_offset)
 );
 comment on table lost_ranges is 'offsets that the broker had deleted before they were read';
-
-alter table host_state add column slow_boot_epoch bigint not null default 0;
-alter table host_state add column slow_seq bigint not null default 0;
-comment on column host_state.seq is 'with boot_epoch: which fast message this is; both 0 until the first';
-comment on column host_state.slow_seq is 'with slow_boot_epoch: which slow message this is; both 0 until the first';

@@ -56,30 +56,6 @@ where kept.topic_id = moved.topic_id
     and kept.next_offset = moved.expected
     and kept.owner_epoch <= moved.owner_epoch;
 
--- name: next_offsets
--- Where some partitions are now: what a lost answer to a commit is looked up with.
-select topic_id, partition, next_offset, owner_epoch
-from stream_offsets
-where (topic_id, partition) in (
-    select *
-    from unnest(%(topic_ids)s::text[], %(partitions)s::integer[])
-);
-
--- name: see_ends
--- How long the logs are, while nothing is read from them.
-update stream_offsets as kept
-set
-    end_offset = seen.end_offset,
-    updated_at = now()
-from unnest(
-    %(topic_ids)s::text[],
-    %(partitions)s::integer[],
-    %(ends)s::bigint[]
-) as seen (topic_id, partition, end_offset)
-where kept.topic_id = seen.topic_id
-    and kept.partition = seen.partition
-    and kept.end_offset is distinct from seen.end_offset;
-
 -- name: read_marks
 -- All that is stored about the messages of some hosts.
 select host_id, stream, boot_epoch, last_seq, version

@@ -1,0 +1,222 @@
+"""A batch: everything that one transaction stores.
+
+Owns the decision, message by message and in the order of the log, what is new, what is a repeat
+and what goes to quarantine; and the rows that follow. Pure but for the marks, which remember.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+from psycopg.types.json import Json
+
+from collector.consumer import Received
+from collector.intake import Events, Opened, Queues, Rejected, Samples, Windows
+from collector.marks import MarkBook, MarkKey, Verdict
+from collector.registry import Registry, timestamp
+from collector.sample_columns import PackedSamples, SampleColumns, Senders
+from telemetry.records import Dropped, Event, Heartbeat
+from telemetry.streams import Stream
+from telemetry.wire import Header
+
+QUARANTINED = "quarantined"
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction stores, beside offsets and marks.
+
+    Attributes:
+        samples: columns, one entry a shape of message.
+        sent: (mark key, last sequence number given out), as agents say.
+        snapshots: rows of `queue_samples`, with what `queue_state` needs.
+    """
+
+    samples: list[SampleColumns] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    heartbeats: list[Row] = field(default_factory=list)
+    sent: dict[MarkKey, int] = field(default_factory=dict)
+    snapshots: list[Row] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    messages: int = 0
+    repeats: int = 0
+
+    @property
+    def sample_rows(self) -> int:
+        """Rows of both sample tables."""
+        return sum(columns.rows for columns in self.samples)
+
+    @property
+    def values_out_of_range(self) -> int:
+        """Values that were outside of their metric's range."""
+        return sum(columns.out_of_range for columns in self.samples)
+
+
+def assemble(
+    judged: Sequence[Opened | Rejected], registry: Registry, marks: MarkBook, windows: Windows
+) -> Batch:
+    """Make a batch of records, given in the order of their partitions.
+
+    Args:
+        judged: what `intake.open_record` made of them.
+        registry: knows every sender and accelerator among them.
+        marks: knows every sender; remembers what is accepted here.
+        windows: which sample times are believed.
+    """
+    batch = Batch()
+    packed = _pack(judged)
+    faults = _time_faults(packed, windows)
+    kept: set[int] = set()
+    for item in judged:
+        if isinstance(item, Rejected):
+            _reject(batch, item, registry, marks)
+        elif (fault := faults.get(id(item))) is not None:
+            _reject(batch, fault, registry, marks)
+        elif _is_new(batch, item, registry, marks):
+            if isinstance(item, Samples):
+                kept.add(id(item))
+            elif isinstance(item, Events):
+                _take_events(batch, item, registry, marks)
+            else:
+                _take_queues(batch, item, registry)
+    for group in packed:
+        keep = [at for at, message in enumerate(group.messages) if id(message) in kept]
+        if keep:
+            batch.samples.append(
+                group.columns(keep, _senders([group.messages[at] for at in keep], registry))
+            )
+    return batch
+
+
+def _pack(judged: Iterable[Opened | Rejected]) -> list[PackedSamples]:
+    by_shape: dict[Any, list[Samples]] = {}
+    for item in judged:
+        if isinstance(item, Samples):
+            by_shape.setdefault(item.shape, []).append(item)
+    return [
+        PackedSamples(shape, messages[0].group, messages) for shape, messages in by_shape.items()
+    ]
+
+
+def _time_faults(packed: Iterable[PackedSamples], windows: Windows) -> dict[int, Rejected]:
+    """Return the messages with a tick outside the window, by identity."""
+    faults = {}
+    for group in packed:
+        for at, time_us in group.times_outside(windows.samples).items():
+            message = group.messages[at]
+            reason = "too_old" if time_us < windows.samples.oldest_us else "in_future"
+            detail = f"tick at {time_us} µs since 1970"
+            faults[id(message)] = Rejected(message.received, reason, detail, message.header)
+    return faults
+
+
+def _is_new(batch: Batch, item: Opened, registry: Registry, marks: MarkBook) -> bool:
+    header = item.header
+    mark = marks.touch(_key(item.received, header, registry))
+    verdict = mark.accept(header.seq)
+    if verdict is Verdict.STORE:
+        batch.messages += 1
+        mark.stored_rows += _rows(item)
+        return True
+    if verdict is Verdict.REPEAT:
+        batch.repeats += 1
+    else:
+        detail = "this host's sequence numbers leave too many holes"
+        batch.rejected.append(Rejected(item.received, "too_many_gaps", detail, header))
+    return False
+
+
+def _key(received: Received, header: Header, registry: Registry) -> MarkKey:
+    return MarkKey(registry.host(header).host_id, received.stream, header.boot_epoch)
+
+
+def _rows(item: Opened) -> int:
+    if isinstance(item, Samples):
+        return item.shape.ticks * item.shape.accelerators
+    return len(item.records if isinstance(item, Events) else item.snapshots)
+
+
+def _reject(batch: Batch, item: Rejected, registry: Registry, marks: MarkBook) -> None:
+    """Quarantine a record; where its number is known, that number has found its end."""
+    batch.rejected.append(item)
+    if item.header is not None:
+        mark = marks.touch(_key(item.received, item.header, registry))
+        mark.write_off(item.header.seq, item.header.seq, QUARANTINED)
+
+
+def _senders(messages: Sequence[Samples], registry: Registry) -> Senders:
+    hosts = [registry.host(message.header) for message in messages]
+    return Senders(
+        np.array([host.host_id for host in hosts], dtype=np.int32),
+        np.array([host.facility_id for host in hosts], dtype=np.int32),
+        np.array([host.rack_id for host in hosts], dtype=np.int32),
+        np.array(
+            [
+                registry.gpu_ids(host, message.header.accelerators)
+                for host, message in zip(hosts, messages, strict=True)
+            ]
+        ),
+        np.array([message.header.boot_epoch for message in messages], dtype=np.int64),
+        np.array([message.header.seq for message in messages], dtype=np.int64),
+    )
+
+
+def _take_events(batch: Batch, item: Events, registry: Registry, marks: MarkBook) -> None:
+    host = registry.host(item.header)
+    for position, record in enumerate(item.records):
+        if isinstance(record, Event):
+            batch.events.append(_event_row(item, record, position, registry))
+        elif isinstance(record, Dropped):
+            key = MarkKey(host.host_id, Stream(record.stream), record.boot_epoch)
+            marks.touch(key).write_off(record.first_seq, record.last_seq, record.reason)
+        elif isinstance(record, Heartbeat):
+            batch.heartbeats.append(_heartbeat_row(item.header, record, host.host_id))
+            for stream in Stream:
+                if stream in record.last_seqs:
+                    key = MarkKey(host.host_id, stream, item.header.boot_epoch)
+                    batch.sent[key] = max(batch.sent.get(key, 0), record.last_seqs[stream])
+
+
+def _event_row(item: Events, event: Event, position: int, registry: Registry) -> Row:
+    host = registry.host(item.header)
+    named = len(event.accelerator) == 16
+    return {
+        "time": timestamp(event.time_us),
+        "host_id": host.host_id,
+        "gpu_id": registry.gpu_id(host, event.accelerator) if named else None,
+        "kind": str(event.kind),
+        "code": event.code,
+        "message": event.message,
+        "detail": Json(event.detail),
+        "boot_epoch": item.header.boot_epoch,
+        "seq": item.header.seq,
+        "position": position,
+    }
+
+
+def _heartbeat_row(header: Header, beat: Heartbeat, host_id: int) -> Row:
+    oldest_us = beat.spool_oldest_us
+    return msgspec.structs.asdict(beat) | {
+        "host_id": host_id,
+        "time": timestamp(beat.time_us),
+        "boot_epoch": header.boot_epoch,
+        "spool_oldest": None if oldest_us is None else timestamp(oldest_us),
+        "counters": Json(beat.counters),
+    }
+
+
+def _take_queues(batch: Batch, item: Queues, registry: Registry) -> None:
+    host = registry.host(item.header)
+    batch.snapshots += [
+        msgspec.structs.asdict(snapshot)
+        | {
+            "time": timestamp(snapshot.time_us),
+            "facility_id": host.facility_id,
+            "host_id": host.host_id,
+        }
+        for snapshot in item.snapshots
+    ]

@@ -1,0 +1,89 @@
+"""The collector about itself: what it has done since it started, for the Pipeline page.
+
+Owns the counters and the row in `collectors`.
+"""
+
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from psycopg.types.json import Json
+
+import sql
+from collector.batch import Batch
+from collector.database import Connection, translated
+from collector.registry import timestamp
+from telemetry.clock import Clock
+
+INTERVAL_S = 1.0
+
+_QUERIES = sql.queries("collector_books")
+
+
+@dataclass(slots=True)
+class Report:
+    """Counters since the start.
+
+    Attributes:
+        commit_seconds: how long the last transaction took.
+        waiting_for: what stands in the way, or None while all is well.
+    """
+
+    instance: str
+    clock: Clock
+    rows_stored: int = 0
+    messages_stored: int = 0
+    messages_repeated: int = 0
+    messages_quarantined: int = 0
+    values_out_of_range: int = 0
+    commit_seconds: float = 0.0
+    waiting_for: str | None = None
+    lag: dict[str, int] = field(default_factory=dict)
+    started_us: int = 0
+    _due_s: float = 0.0
+    _last: tuple[float, int] = (0.0, 0)
+
+    def __post_init__(self) -> None:
+        self.started_us = self.clock.now_us()
+        self._last = (self.clock.monotonic_s(), 0)
+
+    def count(self, batch: Batch, seconds: float) -> None:
+        """Count a stored batch."""
+        self.rows_stored += batch.sample_rows
+        self.messages_stored += batch.messages
+        self.messages_repeated += batch.repeats
+        self.messages_quarantined += len(batch.rejected)
+        self.values_out_of_range += batch.values_out_of_range
+        self.commit_seconds = seconds
+
+    def write_if_due(self, connection: Connection) -> None:
+        """Write the row, about once a second."""
+        now_s = self.clock.monotonic_s()
+        if now_s < self._due_s:
+            return
+        self._due_s = now_s + INTERVAL_S
+        then_s, rows = self._last
+        elapsed_s = max(now_s - then_s, 1e-3)
+        self._last = (now_s, self.rows_stored)
+        with translated("reporting"):
+            connection.execute(
+                _QUERIES["report"],
+                {
+                    "instance": self.instance,
+                    "started_at": timestamp(self.started_us),
+                    "version": version("fleetgauge"),
+                    "rows_stored": self.rows_stored,
+                    "messages_stored": self.messages_stored,
+                    "messages_repeated": self.messages_repeated,
+                    "messages_quarantined": self.messages_quarantined,
+                    "values_out_of_range": self.values_out_of_range,
+                    "rows_per_second": (self.rows_stored - rows) / elapsed_s,
+                    "commit_seconds": self.commit_seconds,
+                    "lag": Json(self.lag),
+                    "waiting_for": self.waiting_for,
+                },
+            )
+
+    def write_now(self, connection: Connection) -> None:
+        """Write the row whether or not it is due: something has changed."""
+        self._due_s = 0.0
+        self.write_if_due(connection)

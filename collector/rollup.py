@@ -1,0 +1,156 @@
+"""Sums by facility and by rack, made from the columns of a batch as they pass.
+
+Owns the reductions. The database adds them to what is there (`collector_rows.sql`) in the
+transaction that stores the rows, which happens exactly once; so late and shuffled data end up where
+a recomputation would put them. Missing values are left out and shown by the counts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collector.copy_rows import Column, timestamps
+from collector.sample_columns import SampleColumns
+from telemetry.catalogue import CATALOGUE
+from telemetry.metrics import Metric
+
+FACILITY_PERIOD_US = 10_000_000
+RACK_PERIOD_US = 60_000_000
+
+# Hardware slowdown, software and hardware thermal slowdown, power brake:
+# https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html
+THROTTLED_BITS = 0x08 | 0x20 | 0x40 | 0x80
+_REASONS = "clock_event_reasons_bitmask"
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """One metric, reduced; one element a tick of a message, or a bucket."""
+
+    total: NDArray[np.int64]
+    count: NDArray[np.int64]
+    lowest: NDArray[np.int64]
+    highest: NDArray[np.int64]
+
+
+# What a minimum or maximum over nothing is; it never reaches the database.
+_NONE_LOW = np.iinfo(np.int64).max
+_NONE_HIGH = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True)
+class TickSums:
+    """Messages reduced over their accelerators: one element a message and tick."""
+
+    times_us: NDArray[np.int64]
+    facility_ids: NDArray[np.int32]
+    rack_ids: NDArray[np.int32]
+    rows: NDArray[np.int64]
+    throttled: NDArray[np.int64]
+    metrics: dict[str, Sums]
+
+
+def tick_sums(columns: SampleColumns) -> TickSums:
+    """Reduce messages over their accelerators."""
+    ticks = columns.times_us.shape[1]
+    accelerators = columns.senders.gpu_ids.shape[1]
+    return TickSums(
+        columns.times_us.reshape(-1),
+        np.repeat(columns.senders.facility_ids, ticks),
+        np.repeat(columns.senders.rack_ids, ticks),
+        np.full(columns.times_us.size, accelerators, dtype=np.int64),
+        _throttled(columns),
+        {metric.name: _reduce(metric, columns) for metric in CATALOGUE.rollup()},
+    )
+
+
+def facility_rows(parts: Sequence[TickSums]) -> tuple[list[Column], int]:
+    """Return the columns of `facility_rollup_10s` in its order, and how many rows they hold."""
+    return _bucket(parts, [part.facility_ids for part in parts], FACILITY_PERIOD_US)
+
+
+def rack_rows(parts: Sequence[TickSums]) -> tuple[list[Column], int]:
+    """Return the columns of `rack_rollup_1m` in its order, and how many rows they hold."""
+    return _bucket(parts, [part.rack_ids for part in parts], RACK_PERIOD_US)
+
+
+def _reduce(metric: Metric, columns: SampleColumns) -> Sums:
+    values = columns.values.get(metric.name)
+    ticks = columns.times_us.size
+    if values is None:
+        nothing = np.zeros(ticks, dtype=np.int64)
+        return Sums(nothing, nothing, np.full(ticks, _NONE_LOW), np.full(ticks, _NONE_HIGH))
+    flat = _accelerators_first(values)
+    missing = columns.missing.get(metric.name)
+    if missing is None:
+        count = np.full(ticks, len(flat), dtype=np.int64)
+        total = flat.sum(axis=0, dtype=np.int64)
+        return Sums(
+            total, count, flat.min(axis=0).astype(np.int64), flat.max(axis=0).astype(np.int64)
+        )
+    absent = _accelerators_first(missing)
+    wide = flat.astype(np.int64)
+    return Sums(
+        np.where(absent, 0, wide).sum(axis=0),
+        len(flat) - absent.sum(axis=0, dtype=np.int64),
+        np.where(absent, _NONE_LOW, wide).min(axis=0),
+        np.where(absent, _NONE_HIGH, wide).max(axis=0),
+    )
+
+
+def _throttled(columns: SampleColumns) -> NDArray[np.int64]:
+    reasons = columns.values.get(_REASONS)
+    if reasons is None:
+        return np.zeros(columns.times_us.size, dtype=np.int64)
+    slow = (_accelerators_first(reasons) & THROTTLED_BITS) != 0
+    missing = columns.missing.get(_REASONS)
+    if missing is not None:
+        slow &= ~_accelerators_first(missing)
+    count: NDArray[np.int64] = slow.sum(axis=0, dtype=np.int64)
+    return count
+
+
+def _accelerators_first(cells: NDArray[Any]) -> NDArray[Any]:
+    """Return N x T x G as G x (N x T): reducing the first axis runs along contiguous memory."""
+    return np.ascontiguousarray(cells.reshape(-1, cells.shape[2]).T)
+
+
+def _bucket(
+    parts: Sequence[TickSums], ids: Sequence[NDArray[np.int32]], period_us: int
+) -> tuple[list[Column], int]:
+    """Reduce ticks to buckets, in order of id and time."""
+    id_of = np.concatenate(ids)
+    bucket_of = np.concatenate([part.times_us for part in parts]) // period_us
+    order = np.lexsort((bucket_of, id_of))
+    id_of, bucket_of = id_of[order], bucket_of[order]
+    new = np.ones(len(order), dtype=np.bool_)
+    new[1:] = (id_of[1:] != id_of[:-1]) | (bucket_of[1:] != bucket_of[:-1])
+    starts = np.flatnonzero(new)
+
+    def added(arrays: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+        sums: NDArray[np.int64] = np.add.reduceat(np.concatenate(arrays)[order], starts)
+        return sums
+
+    columns = [
+        Column(timestamps(bucket_of[starts] * period_us)),
+        Column(id_of[starts]),
+        Column(added([part.rows for part in parts])),
+        Column(added([part.throttled for part in parts])),
+    ]
+    for metric in CATALOGUE.rollup():
+        sums = [part.metrics[metric.name] for part in parts]
+        count = added([entry.count for entry in sums])
+        lowest = np.minimum.reduceat(np.concatenate([e.lowest for e in sums])[order], starts)
+        highest = np.maximum.reduceat(np.concatenate([e.highest for e in sums])[order], starts)
+        number = np.dtype(metric.storage)
+        empty = count == 0
+        columns += [
+            Column(added([entry.total for entry in sums])),
+            Column(count.astype(np.int32)),
+            Column(np.where(empty, 0, lowest).astype(number), empty),
+            Column(np.where(empty, 0, highest).astype(number), empty),
+        ]
+    return columns, len(starts)

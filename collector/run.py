@@ -1,0 +1,249 @@
+"""The collector's loop: wait for what is missing, claim, gather, store; and again.
+
+Owns when things happen. Any failure that may pass ends in the same way: what is in hand is thrown
+away, the database and the log say where to go on, and the records are read once more.
+"""
+
+import logging
+import os
+import socket
+from dataclasses import dataclass, field
+
+from collector import claims, database, maintenance, migrate
+from collector.claims import Claim
+from collector.consumer import BrokenClientError, Consumer, OutOfLogError, Partition, Received
+from collector.database import Connection
+from collector.report import Report
+from collector.settings import CollectorSettings
+from collector.tier import Tier
+from collector.writer import Writer
+from telemetry.clock import Clock
+from telemetry.errors import RetryableError
+from telemetry.stop import StopSignal
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.25
+BACK_OFF_FIRST_S = 0.25
+BACK_OFF_MAX_S = 4.0
+# How often the broker is asked for its bounds while nothing comes: is it still there?
+LOOK_EVERY_S = 5.0
+TELL_GROUP_EVERY_S = 5.0
+MAKE_AHEAD_EVERY_S = 60.0
+DROP_OLD_EVERY_S = 3600.0
+
+
+@dataclass(slots=True)
+class Timer:
+    """Something that is due every so often, and at once the first time."""
+
+    every_s: float
+    _due_s: float = field(default=float("-inf"))
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether it is time; if so, the next time is set."""
+        if now_s < self._due_s:
+            return False
+        self._due_s = now_s + self.every_s
+        return True
+
+
+class Collector:
+    """One collector of the group."""
+
+    def __init__(self, settings: CollectorSettings, clock: Clock, stop: StopSignal) -> None:
+        instance = settings.collector_instance or f"{socket.gethostname()}-{os.getpid()}"
+        self.report = Report(instance, clock)
+        self._settings = settings
+        self._clock = clock
+        self._stop = stop
+        self._connection: Connection | None = None
+        self._writer: Writer | None = None
+        self._consumer: Consumer | None = None
+        self._tier = Tier.POSTGRES
+        self._claims: dict[Partition, Claim] = {}
+        self._cut_short: set[Partition] = set()
+        self._back_off_s = BACK_OFF_FIRST_S
+        self._look = Timer(LOOK_EVERY_S)
+        self._tell_group = Timer(TELL_GROUP_EVERY_S)
+        self._make_ahead = Timer(MAKE_AHEAD_EVERY_S)
+        self._drop_old = Timer(DROP_OLD_EVERY_S)
+
+    def run(self) -> None:
+        """Store until the stop signal; the batch in hand is finished first."""
+        try:
+            while not self._stop.is_set():
+                try:
+                    self._turn()
+                except RetryableError as error:
+                    self._wait(error)
+        finally:
+            self._close()
+
+    def _turn(self) -> None:
+        """Gather and store once, after making sure of everything that takes."""
+        connection, writer = self._open_database()
+        consumer = self._open_consumer()
+        if consumer.take_changes() or not self._claims or self._is_other_log(consumer):
+            self._claim(connection, consumer)
+        self._maintain(connection, writer)
+        records = self._gather(consumer)
+        if records:
+            writer.store(records, self._claims)
+        self._notice_ends(consumer)
+        self._look_at_broker(consumer, idle=not records)
+        self._went_well(connection)
+
+    def _gather(self, consumer: Consumer) -> list[Received]:
+        """Collect records until they are enough, or old enough; none if the claims are in doubt."""
+        records: list[Received] = []
+        size = 0
+        deadline_s = 0.0
+        while size < self._settings.batch_bytes_max:
+            left_s = deadline_s - self._clock.monotonic_s() if records else IDLE_S
+            found = consumer.poll(max(0.0, left_s))
+            if consumer.has_changed() or self._is_other_log(consumer):
+                return []  # the next turn claims, and reads them again
+            if found and not records:
+                deadline_s = self._clock.monotonic_s() + self._settings.commit_interval_ms / 1000
+            records += found
+            size += sum(len(record.value) for record in found)
+            if not records or self._clock.monotonic_s() >= deadline_s or self._stop.is_set():
+                break
+        return records
+
+    def _open_database(self) -> tuple[Connection, Writer]:
+        if self._connection is None or self._writer is None:
+            self._drop_connection()
+            connection = database.connect(
+                self._settings.database_url, "collector", self._settings.statement_timeout_s
+            )
+            self._connection = connection
+            missing = migrate.pending(connection)
+            if missing:
+                names = ", ".join(f"{step.number:04}" for step in missing)
+                raise RetryableError(f"the schema: `fleetgauge migrate` has to apply {names}")
+            self._tier = migrate.tier_of(connection)
+            self._writer = Writer(connection, self._tier, self._settings, self._clock, self.report)
+            self._make_ahead = Timer(MAKE_AHEAD_EVERY_S)
+            log.info(
+                "storing in %s (%s)", database.address(self._settings.database_url), self._tier
+            )
+        return self._connection, self._writer
+
+    def _open_consumer(self) -> Consumer:
+        if self._consumer is None:
+            self._consumer = Consumer(self._settings)
+            log.info("reading from %s", self._settings.kafka_bootstrap)
+        return self._consumer
+
+    def _is_other_log(self, consumer: Consumer) -> bool:
+        """Whether a topic was deleted and made again since it was claimed, or has lost its end."""
+        ends = {partition: consumer.end_offset(partition) for partition in self._claims}
+        self._cut_short |= {
+            partition
+            for partition, claim in self._claims.items()
+            if (end := ends[partition]) is not None and end < claim.next_offset
+        }
+        return bool(self._cut_short) or any(
+            consumer.topic_id(partition.topic) != claim.topic_id
+            for partition, claim in self._claims.items()
+        )
+
+    def _claim(self, connection: Connection, consumer: Consumer) -> None:
+        self._claims = {}
+        assert self._writer is not None  # noqa: S101 - opened together with the connection
+        self._writer.forget()
+        partitions = consumer.assigned()
+        if not partitions:
+            missing = consumer.missing_topics()
+            consumer.poll(IDLE_S)
+            if missing:
+                raise RetryableError(
+                    f"topics {', '.join(missing)}: `fleetgauge migrate` makes them"
+                )
+            return
+        self._claims = claims.claim_all(connection, consumer, partitions, self._cut_short)
+        self._cut_short.clear()
+        log.info("claimed %d partitions", len(self._claims))
+
+    def _maintain(self, connection: Connection, writer: Writer) -> None:
+        now_s, now_us = self._clock.monotonic_s(), self._clock.now_us()
+        if self._make_ahead.is_due(now_s):
+            writer.partitions.make_ahead(connection, now_us, self._settings.partitions_ahead_hours)
+        if self._drop_old.is_due(now_s):
+            maintenance.drop_old(connection, self._tier, self._settings, now_us)
+
+    def _notice_ends(self, consumer: Consumer) -> None:
+        """Keep the ends of the logs and the lag up to date, and tell the group now and then."""
+        lag: dict[str, int] = {}
+        for partition, claim in self._claims.items():
+            claim.end_offset = consumer.end_offset(partition) or claim.end_offset
+            behind = max(0, claim.end_offset - claim.next_offset)
+            lag[partition.topic] = lag.get(partition.topic, 0) + behind
+        self.report.lag = lag
+        if self._claims and self._tell_group.is_due(self._clock.monotonic_s()):
+            consumer.tell_group({p: claim.next_offset for p, claim in self._claims.items()})
+
+    def _look_at_broker(self, consumer: Consumer, *, idle: bool) -> None:
+        """While nothing comes, make sure that it is because there is nothing."""
+        if idle and self._look.is_due(self._clock.monotonic_s()):
+            consumer.bounds(self._claims)
+
+    def _went_well(self, connection: Connection) -> None:
+        self._back_off_s = BACK_OFF_FIRST_S
+        if self.report.waiting_for is not None:
+            log.info("no longer waiting")
+            self.report.waiting_for = None
+        self.report.write_if_due(connection)
+
+    def _wait(self, error: RetryableError) -> None:
+        """Throw away what is in hand, say why once, and wait a little longer each time."""
+        if str(error) != self.report.waiting_for:
+            log.warning("waiting: %s", error)
+            self.report.waiting_for = str(error)
+        self._claims = {}
+        if isinstance(error, OutOfLogError):
+            self._cut_short.update(error.partitions)
+        if self._writer is not None:
+            self._writer.forget()
+        self._report_trouble()
+        self._stay_member(broken=isinstance(error, BrokenClientError))
+        self._stop.wait(self._back_off_s)
+        self._back_off_s = min(2 * self._back_off_s, BACK_OFF_MAX_S)
+
+    def _report_trouble(self) -> None:
+        """Write the report if the database is there; if not, drop the connection."""
+        if self._connection is None or self._writer is None:
+            self._drop_connection()
+            return
+        try:
+            self.report.write_now(self._connection)
+        except RetryableError:
+            self._drop_connection()
+
+    def _stay_member(self, *, broken: bool) -> None:
+        """Keep the group's patience during a wait; a client in trouble is replaced."""
+        if self._consumer is None:
+            return
+        try:
+            if not broken:
+                self._consumer.idle()
+                return
+        except RetryableError as error:
+            log.info("joining the group anew: %s", error)
+        self._drop_consumer()
+
+    def _drop_connection(self) -> None:
+        connection, self._connection, self._writer = self._connection, None, None
+        if connection is not None:
+            connection.close()
+
+    def _drop_consumer(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+    def _close(self) -> None:
+        self._drop_consumer()
+        self._drop_connection()

@@ -1,0 +1,256 @@
+"""One transaction a batch: offsets, marks, rows, state and sums together or not at all.
+
+Owns the order of the statements. The fence comes first, so that a collector that lost a partition
+is turned away before it has written anything; sums come last, because collectors of one facility
+meet in the same rows and should hold them as briefly as can be.
+"""
+
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+import sql
+from collector import live, quarantine, rollup
+from collector.batch import Batch
+from collector.claims import Claim
+from collector.consumer import Partition
+from collector.copy_rows import END, SIGNATURE, Column, rows_of, timestamps
+from collector.database import Connection, translated
+from collector.marks import Gap, Mark, MarkBook, MarkKey
+from collector.sample_columns import SampleColumns
+from telemetry.catalogue import CATALOGUE
+from telemetry.errors import RetryableError
+from telemetry.metrics import Group
+from telemetry.streams import Stream
+
+_BOOKS = sql.queries("collector_books")
+_ROWS = sql.queries("collector_rows")
+
+_TABLES = {Group.FAST: "copy_samples", Group.SLOW: "copy_slow_samples"}
+_STAGES = ("fast_state_in", "slow_state_in", "facility_rollup_in", "rack_rollup_in")
+
+
+class FencedError(RetryableError):
+    """Someone else has stored from a partition that we took for ours."""
+
+
+class StaleMarksError(RetryableError):
+    """Someone else has changed the marks of a host that we know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A partition that a batch has records of: its claim, and where it stands afterwards."""
+
+    partition: Partition
+    claim: Claim
+    next_offset: int
+
+
+def prepare(connection: Connection) -> None:
+    """Make the session's staging tables."""
+    with translated("preparing the session"):
+        for stage in _STAGES:
+            connection.execute(_ROWS[f"make_{stage}"])
+
+
+def write(connection: Connection, batch: Batch, moves: Sequence[Move], marks: MarkBook) -> None:
+    """Store a batch; `marks` are those that it has changed.
+
+    Raises:
+        FencedError: a partition is no longer ours; nothing was stored.
+        StaleMarksError: marks have to be read again; nothing was stored.
+        RetryableError: the database is away. The batch may be stored all the same, which the next
+            claim of its partitions shows.
+        RefusedDataError: something in it will not do; nothing was stored.
+    """
+    with translated("storing a batch"), connection.transaction():
+        _move_offsets(connection, moves)
+        _write_marks(connection, marks.changed(), batch.sent)
+        _copy_samples(connection, batch.samples)
+        _write_records(connection, batch)
+        quarantine.write(
+            connection, batch.rejected, {move.partition: move.claim.topic_id for move in moves}
+        )
+        _merge_state(connection, batch.samples)
+        _merge_rollups(connection, batch.samples)
+        connection.execute(_ROWS["tell"], {"payload": _payload(batch)})
+
+
+def read_marks(connection: Connection, marks: MarkBook, host_ids: Iterable[int]) -> None:
+    """Read what is stored about hosts that the book does not know yet."""
+    unknown = marks.unknown(host_ids)
+    if not unknown:
+        return
+    found: dict[MarkKey, Mark] = {}
+    with translated("reading marks"), connection.transaction():
+        connection.execute("set transaction isolation level repeatable read")
+        rows = connection.execute(_BOOKS["read_marks"], {"host_ids": unknown})
+        for host_id, stream, epoch, last_seq, version in rows:
+            key = MarkKey(int(str(host_id)), Stream(str(stream)), int(str(epoch)))
+            found[key] = Mark(int(str(last_seq)), version=int(str(version)))
+        for host_id, stream, epoch, first, last, reason in connection.execute(
+            _BOOKS["read_gaps"], {"host_ids": unknown}
+        ):
+            key = MarkKey(int(str(host_id)), Stream(str(stream)), int(str(epoch)))
+            why = None if reason is None else str(reason)
+            found[key].gaps.append(Gap(int(str(first)), int(str(last)), why))
+    marks.learn(unknown, found)
+
+
+def _move_offsets(connection: Connection, moves: Sequence[Move]) -> None:
+    moved = connection.execute(
+        _BOOKS["move_offsets"],
+        {
+            "topic_ids": [move.claim.topic_id for move in moves],
+            "partitions": [move.partition.number for move in moves],
+            "owner_epochs": [move.claim.owner_epoch for move in moves],
+            "expected": [move.claim.next_offset for move in moves],
+            "next": [move.next_offset for move in moves],
+            "ends": [move.claim.end_offset for move in moves],
+        },
+    ).rowcount
+    if moved != len(moves):
+        raise FencedError(f"{len(moves) - moved} of {len(moves)} partitions have another owner")
+
+
+def _write_marks(
+    connection: Connection, changed: Sequence[tuple[MarkKey, Mark]], sent: dict[MarkKey, int]
+) -> None:
+    for step, is_new in (("move_marks", False), ("new_marks", True)):
+        entries = [(key, mark) for key, mark in changed if (mark.version is None) is is_new]
+        if not entries:
+            continue
+        marks = [mark for _, mark in entries]
+        written = connection.execute(
+            _BOOKS[step],
+            _key_columns(key for key, _ in entries)
+            | {
+                "versions": [mark.version for mark in marks],
+                "last_seqs": [mark.last_seq for mark in marks],
+                "messages": [mark.stored_messages for mark in marks],
+                "rows": [mark.stored_rows for mark in marks],
+                "repeats": [mark.repeated_messages for mark in marks],
+            },
+        ).rowcount
+        if written != len(entries):
+            raise StaleMarksError("another collector has stored messages of the same hosts")
+    _write_gaps(connection, [(key, mark.gaps) for key, mark in changed if mark.gaps_changed])
+    if sent:
+        keys = sorted(sent)
+        connection.execute(
+            _BOOKS["note_sent"], _key_columns(keys) | {"sent": [sent[key] for key in keys]}
+        )
+
+
+def _write_gaps(connection: Connection, changed: Sequence[tuple[MarkKey, list[Gap]]]) -> None:
+    if not changed:
+        return
+    connection.execute(_BOOKS["clear_gaps"], _key_columns(key for key, _ in changed))
+    rows = [(key, gap) for key, gaps in changed for gap in gaps]
+    if rows:
+        connection.execute(
+            _BOOKS["write_gaps"],
+            _key_columns(key for key, _ in rows)
+            | {
+                "firsts": [gap.first for _, gap in rows],
+                "lasts": [gap.last for _, gap in rows],
+                "reasons": [gap.reason for _, gap in rows],
+            },
+        )
+
+
+def _key_columns(keys: Iterable[MarkKey]) -> dict[str, list[object]]:
+    listed = list(keys)
+    return {
+        "host_ids": [key.host_id for key in listed],
+        "streams": [str(key.stream) for key in listed],
+        "boot_epochs": [key.boot_epoch for key in listed],
+    }
+
+
+def _copy_samples(connection: Connection, samples: Sequence[SampleColumns]) -> None:
+    for group, statement in _TABLES.items():
+        parts = [part for part in samples if part.group is group]
+        _copy(connection, statement, [(sample_rows(part), part.rows) for part in parts])
+
+
+def sample_rows(part: SampleColumns) -> list[Column]:
+    """Return the columns of the sample table of a group, in its order.
+
+    Rows go host by host, and an accelerator's ticks one after the other.
+    """
+    messages, ticks = part.times_us.shape
+    accelerators = part.senders.gpu_ids.shape[1]
+    shape = (messages, accelerators, ticks)
+    times = np.broadcast_to(timestamps(part.times_us)[:, None, :], shape)
+    gpu_ids = np.broadcast_to(part.senders.gpu_ids[:, :, None], shape)
+    columns = [Column(times.reshape(-1)), Column(gpu_ids.reshape(-1))]
+    for metric in CATALOGUE.group(part.group):
+        values, missing = part.values.get(metric.name), part.missing.get(metric.name)
+        columns.append(
+            Column(
+                None if values is None else values.transpose(0, 2, 1).reshape(-1),
+                None if missing is None else missing.transpose(0, 2, 1).reshape(-1),
+            )
+        )
+    return columns
+
+
+def _copy(
+    connection: Connection, statement: str, parts: Sequence[tuple[list[Column], int]]
+) -> None:
+    if not parts:
+        return
+    blocks = itertools.chain.from_iterable(rows_of(columns, count) for columns, count in parts)
+    with connection.cursor() as cursor, cursor.copy(_ROWS[statement]) as copy:
+        copy.write(SIGNATURE)
+        for block in blocks:
+            copy.write(block)
+        copy.write(END)
+
+
+def _write_records(connection: Connection, batch: Batch) -> None:
+    cursor = connection.cursor()
+    for statement, rows in (
+        ("store_event", batch.events),
+        ("store_heartbeat", batch.heartbeats),
+        ("store_queue_sample", batch.snapshots),
+        ("merge_queue_state", batch.snapshots),
+    ):
+        if rows:
+            cursor.executemany(_ROWS[statement], rows)
+
+
+def _merge_state(connection: Connection, samples: Sequence[SampleColumns]) -> None:
+    for group in Group:
+        rows = list(live.newest_rows(samples, group))
+        if rows:
+            _copy(connection, f"copy_{group}_state", rows)
+            connection.execute(_ROWS[f"merge_{group}_state"])
+
+
+def _merge_rollups(connection: Connection, samples: Sequence[SampleColumns]) -> None:
+    parts = [rollup.tick_sums(part) for part in samples if part.group is Group.FAST]
+    if not parts:
+        return
+    for name, rows in (
+        ("facility_rollup", rollup.facility_rows(parts)),
+        ("rack_rollup", rollup.rack_rows(parts)),
+    ):
+        _copy(connection, f"copy_{name}", [rows])
+        connection.execute(_ROWS[f"merge_{name}"])
+
+
+def _payload(batch: Batch) -> str:
+    return json.dumps(
+        {
+            "samples": batch.sample_rows,
+            "events": len(batch.events),
+            "queues": len(batch.snapshots),
+            "quarantined": len(batch.rejected),
+        }
+    )

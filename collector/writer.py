@@ -1,0 +1,144 @@
+"""From records to a committed transaction, whatever is wrong with one of them.
+
+Owns what is remembered between batches (ids, marks, partitions) and the ways around a bad record:
+one that the database refuses is found by halving, one that kills the process by the ledger of
+starts. Which records, and when, is `run.py`'s.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from collector import attempts, store
+from collector.batch import Batch, assemble
+from collector.claims import Claim
+from collector.consumer import Partition, Received
+from collector.database import Connection, RefusedDataError
+from collector.intake import Opened, Rejected, Window, Windows, open_record
+from collector.maintenance import Partitions
+from collector.marks import MarkBook
+from collector.registry import Registry
+from collector.report import Report
+from collector.settings import CollectorSettings
+from collector.tier import Tier
+from telemetry.clock import Clock
+
+log = logging.getLogger(__name__)
+
+
+class Writer:
+    """Stores records over one connection, in the order they are given."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        tier: Tier,
+        settings: CollectorSettings,
+        clock: Clock,
+        report: Report,
+    ) -> None:
+        self.partitions = Partitions(tier)
+        self._connection = connection
+        self._settings = settings
+        self._clock = clock
+        self._report = report
+        self._registry = Registry()
+        self._marks = MarkBook()
+        store.prepare(connection)
+
+    def forget(self) -> None:
+        """After any failure: what was in hand is not stored, or nobody knows."""
+        self._marks.forget()
+        self._registry.forget()
+
+    def store(self, records: Sequence[Received], claims: Mapping[Partition, Claim]) -> None:
+        """Store records and move their partitions' claims.
+
+        Raises:
+            RetryableError: nothing of the last transaction is stored, or nobody knows; call
+                `forget`, claim again and read again.
+        """
+        fresh = [
+            (p, claims[p]) for p in {record.partition for record in records} if claims[p].fresh
+        ]
+        starts = [attempts.begin(self._connection, partition, claim) for partition, claim in fresh]
+        if max(starts, default=0) >= attempts.CAREFUL_FROM:
+            log.warning("storing one by one: the last %d starts ended here", max(starts) - 1)
+            for record in records:
+                self._store_carefully(record, claims)
+        else:
+            self._store_halving(records, claims)
+        attempts.succeed(self._connection, fresh)
+
+    def _store_carefully(self, record: Received, claims: Mapping[Partition, Claim]) -> None:
+        claim = claims[record.partition]
+        starts = attempts.begin(self._connection, record.partition, claim)
+        if starts >= attempts.SKIP_FROM:
+            detail = f"the last {starts - 1} starts of a collector ended at this record"
+            self._transact([record], [Rejected(record, "kills_the_collector", detail)], claims)
+        else:
+            self._store_halving([record], claims)
+
+    def _store_halving(
+        self, records: Sequence[Received], claims: Mapping[Partition, Claim]
+    ) -> None:
+        windows = self._windows()
+        judged = [open_record(record, windows) for record in records]
+        try:
+            self._transact(records, judged, claims)
+        except RefusedDataError as error:
+            self._marks.forget()
+            if len(records) == 1:
+                header = judged[0].header
+                refused = Rejected(records[0], "refused_by_database", str(error), header)
+                self._transact(records, [refused], claims)
+                return
+            middle = len(records) // 2
+            self._store_halving(records[:middle], claims)
+            self._store_halving(records[middle:], claims)
+
+    def _transact(
+        self,
+        records: Sequence[Received],
+        judged: Sequence[Opened | Rejected],
+        claims: Mapping[Partition, Claim],
+    ) -> None:
+        started_s = self._clock.monotonic_s()
+        self._registry.learn(self._connection, judged)
+        hosts = {self._registry.host(i.header).host_id for i in judged if i.header is not None}
+        store.read_marks(self._connection, self._marks, hosts)
+        batch = assemble(judged, self._registry, self._marks, self._windows())
+        self.partitions.cover(self._connection, batch.samples)
+        moves = _moves(records, claims)
+        store.write(self._connection, batch, moves, self._marks)
+        self._marks.committed()
+        for move in moves:
+            move.claim.next_offset = move.next_offset
+            move.claim.fresh = False
+        self._count(batch, self._clock.monotonic_s() - started_s)
+
+    def _windows(self) -> Windows:
+        now_us, chosen = self._clock.now_us(), self._settings
+        return Windows(
+            Window.around(now_us, chosen.samples_age_max_days, chosen.future_max_s),
+            Window.around(now_us, chosen.events_age_max_days, chosen.future_max_s),
+        )
+
+    def _count(self, batch: Batch, seconds: float) -> None:
+        self._report.count(batch, seconds)
+        if batch.rejected:
+            first = batch.rejected[0]
+            log.warning(
+                "quarantined %d messages, the first for %s: %s",
+                len(batch.rejected),
+                first.reason,
+                first.detail,
+            )
+
+
+def _moves(records: Sequence[Received], claims: Mapping[Partition, Claim]) -> list[store.Move]:
+    """Return where each partition stands after these records."""
+    last: dict[Partition, int] = {record.partition: record.offset for record in records}
+    return [
+        store.Move(partition, claims[partition], offset + 1)
+        for partition, offset in sorted(last.items())
+    ]
