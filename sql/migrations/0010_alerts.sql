@@ -18,7 +18,7 @@ create table alert_evaluators (
     version text not null,
     started_at timestamptz not null,
     reported_at timestamptz not null,
-    leading boolean not null,
+    active boolean not null,
     passed_at timestamptz,
     pass_milliseconds real,
     alerts_firing integer,

@@ -300,7 +300,7 @@ on conflict (code) do update set
 
 -- name: report_evaluator
 insert into alert_evaluators (
-    instance, version, started_at, reported_at, leading, passed_at, pass_milliseconds,
+    instance, version, started_at, reported_at, active, passed_at, pass_milliseconds,
     alerts_firing, outbox_waiting, outbox_oldest, heartbeat_at, unhealthy
 )
 select
@@ -308,7 +308,7 @@ select
     %(version)s,
     %(started_at)s,
     %(now)s,
-    %(leading)s,
+    %(active)s,
     %(passed_at)s,
     %(pass_milliseconds)s,
     (select count(*) from alerts where state in ('firing', 'acknowledged')),
@@ -320,7 +320,7 @@ on conflict (instance) do update set
     version = excluded.version,
     started_at = excluded.started_at,
     reported_at = excluded.reported_at,
-    leading = excluded.leading,
+    active = excluded.active,
     passed_at = excluded.passed_at,
     pass_milliseconds = excluded.pass_milliseconds,
     alerts_firing = excluded.alerts_firing,
