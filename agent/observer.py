@@ -108,10 +108,12 @@ class Observer:
         changes = self._watch.fast(readings, time_us, now_s, self._driver.trouble)
         records += changes
         if readings:
-            self._count(readings)
+            self._counters.add("ticks")
+            self._count_failures(readings)
             drafts.append(self._sampler.tick(Group.FAST, time_us, readings, urgent=bool(changes)))
             if self._take(self._slow, now_s):
                 readings = self._driver.read(Group.SLOW)
+                self._count_failures(readings)
                 records += self._watch.slow(readings, time_us)
                 drafts.append(self._sampler.tick(Group.SLOW, time_us, readings))
         if self._take(self._inventory, now_s):
@@ -129,8 +131,7 @@ class Observer:
         schedule.advance(now_s)
         return True
 
-    def _count(self, readings: list[AcceleratorReading]) -> None:
-        self._counters.add("ticks")
+    def _count_failures(self, readings: list[AcceleratorReading]) -> None:
         self._counters.add("read_failures", sum(len(reading.failed) for reading in readings))
         self._counters.add(
             "read_timeouts", sum(reading.status is ReaderStatus.TIMEOUT for reading in readings)
