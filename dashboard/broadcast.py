@@ -1,0 +1,274 @@
+"""The broadcaster: each live view is computed once a tick, however many people look at it.
+
+Owns the ticks, who watches what, and what a viewer has already got. A view is a set of slots
+(component id -> properties); a slot is encoded once when it changes, and a viewer is sent what
+changed since its last message. Only the newest is kept: a slow viewer skips, nothing queues.
+A view that nobody has open costs nothing.
+"""
+
+import asyncio
+import contextlib
+import gzip
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from dash.development.base_component import Component
+
+from dashboard.history import History
+from dashboard.maps import Maps
+from dashboard.picture import Picture
+from dashboard.view import View
+from dashboard.watch import Source, Watch
+from telemetry.clock import Clock
+from telemetry.errors import FleetgaugeError, RetryableError
+
+log = logging.getLogger(__name__)
+
+# Something is said at least this often, so that a page can tell a quiet fleet from a dead line.
+SILENCE_S_MAX = 2.0
+LINGER_S = 20.0
+BLOBS_MAX = 256
+
+Slots = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class Sources:
+    """What a page may look at.
+
+    Attributes:
+        picture: the fleet in memory.
+        now_s: the time of this tick.
+        as_of_s: when the picture was last brought up to date; None before the first time.
+        trouble: why it is not up to date; empty if it is.
+        queries: for what is not in memory.
+        history: remembers answers to such queries.
+        maps: mosaics of the picture.
+        blobs: takes bytes, returns the address under which browsers fetch them.
+    """
+
+    picture: Picture
+    now_s: float
+    as_of_s: float | None
+    trouble: str
+    queries: Source
+    history: History
+    maps: Maps
+    blobs: Callable[[bytes], str]
+    counters: Mapping[str, int]
+
+
+Render = Callable[[View, Sources], Awaitable[Slots]]
+
+
+@dataclass(slots=True)
+class _Channel:
+    """One view while somebody watches it: its slots with the version each last changed in."""
+
+    view: View
+    render: Render
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    slots: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    version: int = 0
+    ticks: int = 0
+    trouble: str = ""
+    viewers: int = 0
+    task: asyncio.Task[None] | None = None
+
+
+class TooManyViewers(FleetgaugeError):  # noqa: N818 - says what it is
+    """A bound on viewers or views is reached."""
+
+
+class Broadcaster:
+    """All live views of this process."""
+
+    def __init__(
+        self,
+        source: Source,
+        pages: Mapping[str, Render],
+        clock: Clock,
+        *,
+        tick_interval_s: float = 1.0,
+        viewers_max: int = 500,
+        views_max: int = 100,
+    ) -> None:
+        self.counters = {"viewers": 0, "ticks": 0, "slots_sent": 0, "ticks_skipped": 0}
+        self.trouble = "starting"
+        self._watch = Watch(source, clock)
+        self._history = History(clock)
+        self.maps = Maps()
+        self._source = source
+        self._pages = pages
+        self._clock = clock
+        self._tick_interval_s = tick_interval_s
+        self._viewers_max = viewers_max
+        self._views_max = views_max
+        self._channels: dict[View, _Channel] = {}
+        self._blobs: OrderedDict[str, bytes] = OrderedDict()
+        self._refreshed = asyncio.Event()
+
+    @property
+    def picture(self) -> Picture:
+        """The fleet in memory."""
+        return self._watch.picture
+
+    async def run(self) -> None:
+        """Keep the picture up to date until cancelled."""
+        while True:
+            started_s = self._clock.monotonic_s()
+            try:
+                await self._watch.refresh()
+                self._say_trouble("")
+            except RetryableError as error:
+                self._say_trouble(str(error))
+            self.counters["ticks"] += 1
+            self._refreshed.set()
+            self._refreshed = asyncio.Event()
+            spent_s = self._clock.monotonic_s() - started_s
+            await asyncio.sleep(max(0.05, self._tick_interval_s - spent_s))
+
+    def blob(self, name: str) -> bytes | None:
+        """Return gzipped bytes by the last part of their address."""
+        return self._blobs.get(name)
+
+    def sources(self) -> Sources:
+        """Return what a page may look at, as of now."""
+        return Sources(
+            picture=self._watch.picture,
+            now_s=self._clock.now_us() / 1e6,
+            as_of_s=self._watch.as_of_s,
+            trouble=self.trouble,
+            queries=self._source,
+            history=self._history,
+            maps=self.maps,
+            blobs=self._keep_blob,
+            counters=self.counters,
+        )
+
+    async def messages(self, view: View) -> AsyncIterator[bytes]:
+        """Yield what a viewer of `view` is to be sent, newest only, for as long as it is taken.
+
+        Raises:
+            TooManyViewers: a bound is reached.
+        """
+        channel = self._join(view)
+        try:
+            seen = ticks = 0
+            while True:
+                async with channel.changed:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(
+                            channel.changed.wait_for(lambda: channel.ticks != ticks),  # noqa: B023
+                            SILENCE_S_MAX,
+                        )
+                    fresh = {k: b for k, (v, b) in channel.slots.items() if v > seen}
+                    self.counters["ticks_skipped"] += max(0, channel.ticks - ticks - 1)
+                    seen, ticks = channel.version, channel.ticks
+                self.counters["slots_sent"] += len(fresh)
+                yield self._envelope(channel, fresh)
+        finally:
+            self._leave(channel)
+
+    def _join(self, view: View) -> _Channel:
+        if self.counters["viewers"] >= self._viewers_max:
+            raise TooManyViewers(f"{self._viewers_max} pages are already served live")
+        channel = self._channels.get(view)
+        if channel is None:
+            if len(self._channels) >= self._views_max:
+                raise TooManyViewers(f"{self._views_max} different views are already open")
+            channel = _Channel(view, self._pages[view.path])
+            channel.task = asyncio.create_task(self._keep_rendering(channel))
+            self._channels[view] = channel
+        channel.viewers += 1
+        self.counters["viewers"] += 1
+        return channel
+
+    def _leave(self, channel: _Channel) -> None:
+        channel.viewers -= 1
+        self.counters["viewers"] -= 1
+
+    async def _keep_rendering(self, channel: _Channel) -> None:
+        """Render one view after each refresh until nobody has looked at it for a while."""
+        empty_since_s: float | None = None
+        while True:
+            now_s = self._clock.monotonic_s()
+            if channel.viewers:
+                empty_since_s = None
+            elif empty_since_s is None:
+                empty_since_s = now_s
+            elif now_s - empty_since_s > LINGER_S:
+                del self._channels[channel.view]
+                return
+            refreshed = self._refreshed
+            if channel.viewers:
+                await self._render(channel)
+            await refreshed.wait()
+
+    async def _render(self, channel: _Channel) -> None:
+        try:
+            slots = await channel.render(channel.view, self.sources())
+            channel.trouble = ""
+        except RetryableError as error:
+            slots = {}
+            channel.trouble = str(error)
+        except Exception:
+            # A mistake in one page must not stop the others, nor take the last good values away.
+            log.exception("cannot render %s", channel.view.path)
+            slots = {}
+            channel.trouble = "this page has a fault; it is in the dashboard's log"
+        async with channel.changed:
+            for name, properties in slots.items():
+                encoded = encode(properties)
+                if channel.slots.get(name, (0, b""))[1] != encoded:
+                    channel.slots[name] = (channel.version + 1, encoded)
+            channel.version += 1
+            channel.ticks += 1
+            channel.changed.notify_all()
+
+    def _envelope(self, channel: _Channel, fresh: Mapping[str, bytes]) -> bytes:
+        as_of_s = self._watch.as_of_s
+        head = msgspec.json.encode(
+            {
+                "view": channel.view.href(),
+                "now": self._clock.now_us() / 1e6,
+                "as_of": as_of_s,
+                "trouble": self.trouble or channel.trouble,
+            }
+        )
+        slots = b",".join(msgspec.json.encode(name) + b":" + body for name, body in fresh.items())
+        return head[:-1] + b',"slots":{' + slots + b"}}"
+
+    def _keep_blob(self, content: bytes) -> str:
+        name = hashlib.blake2b(content, digest_size=12).hexdigest()
+        if name in self._blobs:
+            self._blobs.move_to_end(name)
+        else:
+            self._blobs[name] = gzip.compress(content, compresslevel=1, mtime=0)
+            while len(self._blobs) > BLOBS_MAX:
+                self._blobs.popitem(last=False)
+        return f"/frame/{name}"
+
+    def _say_trouble(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            if trouble:
+                log.warning("the pages are not live: %s", trouble)
+            else:
+                log.info("the pages are live")
+            self.trouble = trouble
+
+
+def encode(properties: Mapping[str, Any]) -> bytes:
+    """Return the JSON of a slot; components become what Dash's renderer expects."""
+    return msgspec.json.encode(properties, enc_hook=_encode_component)
+
+
+def _encode_component(value: object) -> object:
+    if isinstance(value, Component):
+        return value.to_plotly_json()
+    raise NotImplementedError(type(value).__name__)

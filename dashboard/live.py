@@ -1,0 +1,111 @@
+"""The routes beside Dash's own: the live socket, binary frames, and where a map's seat leads.
+
+Owns their protocol. A page opens one socket and says over it which view it shows; it is sent that
+view's slots as they change. Dash's own callback socket is not used: it keeps callbacks of closed
+tabs running, encodes once per viewer, and gives up after a few minutes without a server.
+"""
+
+import asyncio
+import contextlib
+
+import msgspec
+from fastapi import FastAPI, Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from dashboard.broadcast import Broadcaster, TooManyViewers
+from dashboard.maps import describe
+from dashboard.view import View
+
+SUBSCRIPTION_BYTES_MAX = 4096
+# A viewer that takes nothing for this long is cut off; it comes back by itself.
+SEND_TIMEOUT_S = 20.0
+
+
+class Subscription(msgspec.Struct):
+    """What a page says: the address it shows, and a number by which it knows the answers."""
+
+    path: str
+    search: str = ""
+    ask: int = 0
+
+
+def add_routes(
+    server: FastAPI, broadcaster: Broadcaster, paths: frozenset[str], build: str
+) -> None:
+    """Add the routes. `paths` are the pages that have a live view; a new `build` reloads them."""
+
+    @server.websocket("/live")
+    async def live(socket: WebSocket) -> None:
+        await socket.accept()
+        sender: asyncio.Task[None] | None = None
+        try:
+            while True:
+                wanted = _read(await socket.receive_text(), paths)
+                if sender is not None:
+                    await _end(sender)
+                if wanted is None:
+                    await socket.close(4400)
+                    return
+                mark = msgspec.json.encode({"ask": wanted.ask, "build": build})
+                view = View.parse(wanted.path, wanted.search)
+                sender = asyncio.create_task(_send(socket, broadcaster, view, mark))
+        except WebSocketDisconnect:
+            pass
+        finally:
+            if sender is not None:
+                await _end(sender)
+
+    @server.get("/frame/{name}")
+    async def frame(name: str) -> Response:
+        content = broadcaster.blob(name)
+        if content is None:
+            return Response(status_code=404)
+        headers = {"content-encoding": "gzip", "cache-control": "private, max-age=60, immutable"}
+        return Response(content, headers=headers, media_type="application/octet-stream")
+
+    @server.get("/cell")
+    async def cell(n: int, facility: str = "") -> Response:
+        """Name what is in a cell of a mosaic: what a map shows under the pointer."""
+        picture = broadcaster.picture
+        if facility and picture.facility(facility) is None:
+            return Response(status_code=404)
+        now_s = broadcaster.sources().now_s
+        named = describe(picture, broadcaster.maps.of(picture, facility), n, now_s)
+        if named is None:
+            return Response(status_code=404)
+        return Response(msgspec.json.encode(named), media_type="application/json")
+
+
+def _read(text: str, paths: frozenset[str]) -> Subscription | None:
+    """Return what a page subscribes to; None if it makes no sense."""
+    if len(text) > SUBSCRIPTION_BYTES_MAX:
+        return None
+    try:
+        wanted = msgspec.json.decode(text, type=Subscription)
+    except msgspec.DecodeError:
+        return None
+    return wanted if wanted.path in paths else None
+
+
+async def _send(socket: WebSocket, broadcaster: Broadcaster, view: View, mark: bytes) -> None:
+    """Send a view's messages until the page leaves; `mark` is a JSON object put into each."""
+    messages = broadcaster.messages(view)
+    try:
+        async for message in messages:
+            marked = message[:-1] + b"," + mark[1:]
+            await asyncio.wait_for(socket.send_text(marked.decode()), SEND_TIMEOUT_S)
+    except TooManyViewers as error:
+        await socket.close(4429, str(error))
+    except TimeoutError:
+        await socket.close(4408, "too slow")
+    except (WebSocketDisconnect, RuntimeError):
+        # Starlette raises RuntimeError when the other side has gone in the middle of a send.
+        pass
+    finally:
+        await messages.aclose()  # type: ignore[attr-defined]
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,11 @@
+"""The pages, in the order of the navigation: address -> module.
+
+A page is one Python file and one SQL file. Its module has
+- `NAME`: the word in the navigation,
+- `layout(view)`: its fixed parts, with an `elements.slot` for each live one,
+- `async render(view, sources)`: slot -> properties, computed once a tick for all its viewers.
+"""
+
+PAGES = {
+    "/": "dashboard.pages.fleet",
+}

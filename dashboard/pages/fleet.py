@@ -1,0 +1,354 @@
+"""Fleet, the first screen: which facility is in trouble, and is it us, the hardware or the building?
+
+One row a facility, the totals above, open incidents and every accelerator below.
+"""
+
+import math
+from typing import Any
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dashboard import elements, incidents, maps, shell
+from dashboard.broadcast import Slots, Sources
+from dashboard.charts import series
+from dashboard.states import TROUBLED, State
+from dashboard.summary import Summary, age_limit_s, summarise
+from dashboard.view import View, Window
+from dashboard.wording import DASH, brief, duration, number, plural, share, watts, with_unit
+
+NAME = "Fleet"
+
+HISTORY_GOOD_FOR_S = 10.0
+POINTS_MAX = 120
+HEADROOM_LOW_CELSIUS = 10
+HEADROOM_SPENT_CELSIUS = 3
+MAP_SIGNALS = ("state", "utilisation", "sm", "headroom", "power", "age")
+
+
+def layout(view: View) -> list[Component]:
+    """Return the fixed parts."""
+    signals = [
+        (maps.SIGNALS[name].label, view.href(signal=name), _signal(view) == name)
+        for name in MAP_SIGNALS
+    ]
+    return [
+        shell.heading(view, "Fleet"),
+        elements.slot("fleet-tiles", "Totals", "tiles"),
+        elements.slot("fleet-rows", "Facilities", "fleet-rows"),
+        elements.section("Open incidents", elements.slot("fleet-incidents")),
+        elements.section(
+            "Every accelerator",
+            elements.slot("fleet-map", "Map", "map-band"),
+            elements.choices(signals, "Colour by"),
+        ),
+        elements.slot("fleet-legend"),
+    ]
+
+
+async def render(view: View, sources: Sources) -> Slots:
+    """Compute the live parts."""
+    window = view.window(sources.now_s, POINTS_MAX)
+    summaries, states = summarise(sources.picture, sources.now_s)
+    if not summaries:
+        return _nothing_yet(sources)
+    load, queues = await _history(view, window, sources)
+    opened = await incidents.opened(sources)
+    by_facility = incidents.count_by_facility(opened)
+    rows = [
+        _row(view, window, summary, load, queues, by_facility.get(summary.facility.facility_id))
+        for summary in summaries
+    ]
+    signal = _signal(view)
+    mosaic = sources.maps.of(sources.picture)
+    codes = maps.levels(sources.picture, states, signal, sources.now_s)
+    spec = {
+        "layout": sources.blobs(mosaic.layout),
+        "values": sources.blobs(maps.cells(mosaic, codes)),
+        "ramp": maps.SIGNALS[signal].ramp,
+        "mode": "band",
+    }
+    label = f"Every accelerator of the fleet, coloured by {maps.SIGNALS[signal].label}"
+    return {
+        "fleet-tiles": {"children": _tiles(summaries, opened)},
+        "fleet-rows": {"children": [_head(), *rows]},
+        "fleet-map": {"children": elements.canvas("mosaic", spec, label, "mosaic")},
+        "fleet-legend": {"children": _legend(signal)},
+        "fleet-incidents": {"children": incidents.listing(view, opened, sources.picture)},
+    }
+
+
+def _signal(view: View) -> str:
+    return view.get("signal") if view.get("signal") in MAP_SIGNALS else "state"
+
+
+def _nothing_yet(sources: Sources) -> Slots:
+    if sources.as_of_s is None:
+        told = elements.empty("Waiting for the database", sources.trouble or "Connecting …")
+    else:
+        told = elements.empty(
+            "No facility yet",
+            "The schema is there and nobody has sent anything. Start an agent on a GPU host, "
+            "or a simulated facility here:",
+            "fleetgauge simulate --facility first --hosts 4",
+        )
+    blank = {"children": None}
+    parts = ("fleet-tiles", "fleet-map", "fleet-legend", "fleet-incidents")
+    return {"fleet-rows": {"children": told}, **dict.fromkeys(parts, blank)}
+
+
+async def _history(
+    view: View, window: Window, sources: Sources
+) -> tuple[dict[int, Any], dict[int, series.Series]]:
+    """Return, by facility, load on the grid, and the backlog's size on the grid."""
+    values = {"start_s": window.start_s, "end_s": window.end_s, "step_s": window.step_s}
+    question = (view.range_name, view.get("from"), view.get("to"))
+    good_for_s = max(HISTORY_GOOD_FOR_S, window.step_s / 2)
+
+    async def ask_load() -> list[Any]:
+        return await sources.queries.rows("fleet", "load", values)
+
+    async def ask_queues() -> list[Any]:
+        return await sources.queries.rows("fleet", "backlog", values)
+
+    load_rows = await sources.history.get(("load", *question), good_for_s, ask_load)
+    queue_rows = await sources.history.get(("backlog", *question), good_for_s, ask_queues)
+    load = {
+        number: series.on_grid(rows, window, ("load_percent", "sm_percent"))
+        for number, rows in _by_facility(load_rows).items()
+    }
+    queues = {}
+    for facility_id, rows in _by_facility(queue_rows).items():
+        column = "waiting" if all(row.gpus is None for row in rows) else "gpus"
+        parts = series.stacked(rows, window, column, ("source", "queue"))
+        queues[facility_id] = series.total(parts.values(), window.points)
+    return load, queues
+
+
+def _by_facility(rows: list[Any]) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row.facility_id, []).append(row)
+    return found
+
+
+def _tiles(summaries: list[Summary], opened: list[Any] | None) -> list[Component]:
+    contracted = sum(s.contracted for s in summaries)
+    seen = sum(s.seen for s in summaries)
+    healthy = sum(s.healthy for s in summaries)
+    busy = sum(s.count(State.BUSY) for s in summaries)
+    unseen = contracted - seen
+    facilities = plural(len(summaries), "facility", "facilities")
+    # One decimal would hide three lost accelerators among thousands.
+    return [
+        elements.tile("Contracted", number(contracted), f"accelerators, {facilities}"),
+        elements.tile(
+            "Seen now",
+            number(seen),
+            f"{number(unseen)} not seen" if unseen > 0 else "all of them",
+            "warn" if contracted and unseen > 0.02 * contracted else "",
+        ),
+        elements.tile("Healthy", number(healthy), f"{share(healthy, contracted)} of contracted"),
+        elements.tile("Busy", number(busy), f"{share(busy, healthy)} of healthy"),
+        _backlog_tile(summaries),
+        _power_tile(summaries),
+        _incident_tile(opened),
+    ]
+
+
+def _backlog_tile(summaries: list[Summary]) -> Component:
+    hours = [s.backlog.gpu_hours for s in summaries if s.backlog.gpu_hours is not None]
+    gpus = [s.backlog.gpus for s in summaries if s.backlog.gpus is not None]
+    entries = sum(s.backlog.entries or 0 for s in summaries)
+    note = f"{brief(entries)} jobs and requests wait"
+    if hours:
+        return elements.tile("Backlog", [brief(sum(hours)), html.Small(" GPU-h")], note)
+    if gpus:
+        return elements.tile("Backlog", [brief(sum(gpus)), html.Small(" GPUs")], note)
+    known = any(s.backlog.entries is not None for s in summaries)
+    return elements.tile("Backlog", brief(entries) if known else DASH, "jobs and requests wait")
+
+
+def _power_tile(summaries: list[Summary]) -> Component:
+    told = [s.power_mw for s in summaries if not math.isnan(s.power_mw)]
+    leased = sum(s.facility.row.contracted_power_watts or 0 for s in summaries)
+    note = f"of {watts(leased * 1000)} leased" if leased else "accelerators only"
+    return elements.tile("Power", watts(sum(told)) if told else DASH, note)
+
+
+def _incident_tile(opened: list[Any] | None) -> Component:
+    if opened is None:
+        return elements.tile("Incidents", DASH, "no alerts program")
+    counts = incidents.count_by_severity(opened)
+    value: list[Any] = []
+    for severity in elements.SEVERITIES:
+        value += [html.Span(" · ", className="quiet")] if value else []
+        tone = severity if counts.get(severity) else "quiet"
+        value.append(html.Span(str(counts.get(severity, 0)), className=f"count-{tone}"))
+    return elements.tile("Incidents", value, "critical · warning · info")
+
+
+def _head() -> Component:
+    names = ("Facility", "Capacity", "Utilisation", "Thermal", "Backlog", "Incidents", "Data age")
+    return html.Div([html.Span(name) for name in names], className="fleet-head")
+
+
+def _row(
+    view: View,
+    window: Window,
+    summary: Summary,
+    load: dict[int, Any],
+    queues: dict[int, series.Series],
+    counts: dict[str, int] | None,
+) -> Component:
+    facility = summary.facility
+    row = facility.row
+    models = ", ".join(dict.fromkeys(short_model(model) for model in facility.models))
+    about = " · ".join(part for part in (row.provider, row.region, models) if part)
+    name = html.Div(
+        [
+            dcc.Link(
+                facility.title,
+                href=view.elsewhere("/facility", facility=facility.slug),
+                className="row-link",
+            ),
+            html.Small(about or row.note or "queues only"),
+        ],
+        className="cell-name",
+    )
+    cells = [
+        name,
+        _capacity(summary),
+        _load(window, summary, load.get(facility.facility_id)),
+        _thermal(summary),
+        _backlog(window, summary, queues.get(facility.facility_id)),
+        html.Div(elements.pills(counts or {}), className="cell-incidents"),
+        html.Div(_age(summary), className="cell-age"),
+    ]
+    return html.Div(cells, className="fleet-row is-stale" if summary.is_stale else "fleet-row")
+
+
+def short_model(model: str) -> str:
+    """Return a model's name without what all of them share."""
+    words = model.removeprefix("NVIDIA ").replace("-", " ").split()
+    return words[0] if words else model
+
+
+def _capacity(summary: Summary) -> Component:
+    if summary.queues_only:
+        return html.Div(html.Small("no accelerators reported"), className="cell-capacity quiet")
+    parts = [
+        (summary.count(state), state)
+        for state in (
+            State.BUSY, State.IDLE, State.OK, *TROUBLED, State.STALE, State.UNKNOWN,
+        )
+    ]  # fmt: skip
+    label = f"{summary.healthy} healthy of {summary.contracted}"
+    words: list[Any] = [
+        html.B(number(summary.healthy)),
+        f" of {number(summary.contracted)} healthy",
+    ]
+    if faulty := summary.count(*TROUBLED):
+        words += [" · ", html.Span(f"{number(faulty)} faulty", className="bad")]
+    if stale := summary.count(State.STALE, State.UNKNOWN):
+        words += [" · ", html.Span(f"{number(stale)} stale", className="warned")]
+    return html.Div(
+        [elements.bar(parts, summary.contracted, label), html.Small(words)],
+        className="cell-capacity",
+    )
+
+
+def _load(window: Window, summary: Summary, past: Any) -> Component:
+    if summary.queues_only:
+        return html.Div(html.Small("not visible from here"), className="cell-load quiet")
+    grid = past or {}
+    chart = elements.spark(
+        series.rounded(grid["load_percent"]) if grid else [],
+        f"Utilisation of {summary.facility.title}",
+        second=series.rounded(grid["sm_percent"]) if grid else [],
+        start_s=window.start_s,
+        step_s=window.step_s,
+        high=100,
+        names=("GPU", "SM"),
+    )
+    mean = math.nan if summary.is_stale else summary.load[0]
+    sm = math.nan if summary.is_stale else summary.sm
+    words = [html.B(with_unit(mean, "%")), html.Small(["SM ", with_unit(sm, "%")])]
+    return html.Div([chart, html.Div(words)], className="cell-load")
+
+
+def _thermal(summary: Summary) -> Component:
+    if math.isnan(summary.hottest_celsius) and math.isnan(summary.headroom_min):
+        word = DASH if summary.is_stale else "not visible from inside"
+        return html.Div(html.Small(word), className="cell-thermal quiet")
+    least = summary.headroom_min
+    tone = ""
+    if least <= HEADROOM_LOW_CELSIUS:
+        tone = "bad" if least <= HEADROOM_SPENT_CELSIUS else "warned"
+    first = (
+        [html.B(with_unit(least, "°C"), className=tone), " headroom, least"]
+        if not math.isnan(least)
+        else [html.B(DASH), " headroom"]
+    )
+    place = f" · {summary.hottest_rack}" if summary.hottest_rack else ""
+    return html.Div(
+        [
+            html.Div(first),
+            html.Small(f"hottest {summary.hottest_celsius:.0f} °C{place}"),
+        ],
+        className="cell-thermal",
+    )
+
+
+def _backlog(window: Window, summary: Summary, past: series.Series | None) -> Component:
+    backlog = summary.backlog
+    if backlog.size is None:
+        return html.Div(html.Small("no queue source"), className="cell-backlog quiet")
+    values = [] if past is None else series.rounded(past)
+    chart = elements.spark(
+        values,
+        f"Backlog of {summary.facility.title}",
+        start_s=window.start_s,
+        step_s=window.step_s,
+        tone="backlog",
+        unit=backlog.size_unit,
+    )
+    head: list[Any] = [html.B(brief(backlog.size)), f" {backlog.size_unit}"]
+    if backlog.gpu_hours is not None and backlog.size:
+        head = [html.B(brief(backlog.gpu_hours)), " GPU-h"]
+    trend = None if past is None else series.drain(past, window.step_s)
+    return html.Div(
+        [chart, html.Div([html.Div(head), html.Small(drain_words(backlog.size, trend))])],
+        className="cell-backlog",
+    )
+
+
+def drain_words(size: float, trend: series.Drain | None) -> Any:
+    """Say when a backlog will be gone, with its band; or that it grows."""
+    if size <= 0:
+        return "nothing waits"
+    if trend is None:
+        return "no trend yet"
+    if trend.seconds is not None:
+        band = f" ({duration(trend.low_s)} – {duration(trend.high_s)})" if trend.high_s else ""
+        return f"drains in {duration(trend.seconds)}{band}"
+    if trend.per_hour * 1.0 < 0.02 * size:
+        return "steady, not draining"
+    return html.Span(f"grows {brief(trend.per_hour)} an hour", className="warned")
+
+
+def _age(summary: Summary) -> Any:
+    if summary.queues_only:
+        return elements.age(summary.backlog.time_s, age_limit_s(summary))
+    return elements.age(summary.time_s, age_limit_s(summary))
+
+
+def _legend(signal: str) -> Component:
+    if signal == "state":
+        return shell.state_legend()
+    chosen = maps.SIGNALS[signal]
+    scale = elements.ramp(
+        chosen.ramp, f"{chosen.low:g} {chosen.unit}", f"{chosen.high:g} {chosen.unit}"
+    )
+    rest = elements.legend([State.LOST, State.STALE, State.UNKNOWN, State.ABSENT])
+    return html.Div([scale, rest], className="legends")

@@ -1,0 +1,289 @@
+"""The fleet in memory: every accelerator in the order of its place, with its newest reading.
+
+Owns the arrays that all live views read, and how rows of the database become them. It asks
+nothing itself: `watch.py` feeds it. One picture serves all viewers of a process.
+
+Order: facility, hall, row, rack, tray, host, index. So a facility, a rack and a host are slices.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.states import Codes, Floats, classify
+
+STALE_INTERVALS = 3
+STALE_S_MIN = 30.0
+READINGS = (
+    "utilization_gpu_percent",
+    "sm_active_permille",
+    "tensor_active_permille",
+    "memory_used_mebibytes",
+    "temperature_gpu_celsius",
+    "temperature_memory_celsius",
+    "temperature_margin_celsius",
+    "power_milliwatts",
+    "power_limit_milliwatts",
+    "clock_sm_megahertz",
+    "clock_event_reasons_bitmask",
+    "reader_status_code",
+    "ecc_uncorrected_volatile_count",
+    "remap_pending_flag",
+    "remap_failed_flag",
+    "recovery_action_code",
+)
+
+
+@dataclass(slots=True)
+class Host:
+    """A host's place, and where its accelerators are in the arrays."""
+
+    host_id: int
+    facility_id: int
+    rack_id: int
+    name: str
+    tray: str
+    place: tuple[str, str, str]
+    first: int = 0
+    last: int = 0
+    position: int = 0
+
+
+@dataclass(slots=True)
+class Rack:
+    """A rack's place, and where its hosts and accelerators are."""
+
+    rack_id: int
+    facility_id: int
+    place: tuple[str, str, str]
+    hosts: slice
+    seats: slice
+
+    @property
+    def title(self) -> str:
+        """Hall, row and rack, as far as they have names."""
+        return " / ".join(part for part in self.place if part) or "no rack named"
+
+
+@dataclass(slots=True)
+class Facility:
+    """A facility with its contract terms, and where its racks and accelerators are."""
+
+    row: Any
+    slug: str
+    racks: slice = field(default_factory=lambda: slice(0, 0))
+    hosts: slice = field(default_factory=lambda: slice(0, 0))
+    seats: slice = field(default_factory=lambda: slice(0, 0))
+    models: tuple[str, ...] = ()
+
+    @property
+    def facility_id(self) -> int:
+        """Its number in the database."""
+        return int(self.row.facility_id)
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return str(self.row.display_name or self.row.facility)
+
+
+@dataclass(slots=True)
+class Picture:
+    """The newest known of everything.
+
+    Attributes:
+        layout_version: rises when a place or an accelerator came, went or moved.
+        gpu_ids: number in the database, by seat.
+        host_of: position in `hosts`, by seat.
+        readings: newest value by catalogue name, NaN where missing, by seat.
+        time_s: time of the newest tick, by host; NaN where there was none.
+    """
+
+    facilities: list[Facility] = field(default_factory=list)
+    racks: list[Rack] = field(default_factory=list)
+    hosts: list[Host] = field(default_factory=list)
+    queues: list[Any] = field(default_factory=list)
+    layout_version: int = 0
+    gpu_ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    host_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    index_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    present: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    slowdown_celsius: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    readings: dict[str, Floats] = field(
+        default_factory=lambda: {name: np.zeros(0, np.float32) for name in READINGS}
+    )
+    time_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    interval_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    _seat_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _hosts_by_id: dict[int, Host] = field(default_factory=dict)
+    _gpus_by_id: dict[int, Any] = field(default_factory=dict)
+
+    def set_facilities(self, rows: Iterable[Any]) -> None:
+        """Take the facilities; a change of their number lays everything out anew."""
+        rows = list(rows)
+        names = [row.facility for row in rows]
+        fresh = [
+            Facility(row, row.facility if names.count(row.facility) == 1 else _long_name(row))
+            for row in rows
+        ]
+        if [f.facility_id for f in self.facilities] != [f.facility_id for f in fresh]:
+            self.facilities = fresh
+            self.lay_out()
+        else:
+            for old, new in zip(self.facilities, fresh, strict=True):
+                old.row, old.slug = new.row, new.slug
+
+    def set_inventory(self, hosts: Iterable[Any], accelerators: Iterable[Any]) -> None:
+        """Take hosts and accelerators that are new or changed."""
+        changed = False
+        for row in hosts:
+            place = (row.hall, row.row, row.rack)
+            host = Host(row.host_id, row.facility_id, row.rack_id, row.host, row.tray, place)
+            old = self._hosts_by_id.get(row.host_id)
+            if old is None or (old.rack_id, old.tray) != (host.rack_id, host.tray):
+                self._hosts_by_id[row.host_id] = host
+                changed = True
+        for row in accelerators:
+            if self._gpus_by_id.get(row.gpu_id) != row and row.host_id in self._hosts_by_id:
+                self._gpus_by_id[row.gpu_id] = row
+                changed = True
+        if changed:
+            self.lay_out()
+
+    def lay_out(self) -> None:
+        """Put all hosts and accelerators in the order of their places; readings move along."""
+        order = {facility.facility_id: n for n, facility in enumerate(self.facilities)}
+        before = self.hosts
+        self.hosts = sorted(
+            (host for host in self._hosts_by_id.values() if host.facility_id in order),
+            key=lambda host: (order[host.facility_id], host.place, host.tray, host.name),
+        )
+        for position, host in enumerate(self.hosts):
+            host.position = position
+        newest = {h.host_id: (self.time_s[n], self.interval_s[n]) for n, h in enumerate(before)}
+        ticks = [newest.get(host.host_id, (np.nan, 0.0)) for host in self.hosts]
+        self.time_s = np.array([time_s for time_s, _ in ticks])
+        self.interval_s = np.array([interval_s for _, interval_s in ticks])
+        rank = {host.host_id: host.position for host in self.hosts}
+        gpus = sorted(
+            (row for row in self._gpus_by_id.values() if row.host_id in rank),
+            key=lambda row: (rank[row.host_id], row.index, row.gpu_id),
+        )
+        self._seat_accelerators(gpus, rank)
+        self._slice()
+        self.layout_version += 1
+
+    def _seat_accelerators(self, gpus: list[Any], rank: dict[int, int]) -> None:
+        gpu_ids = np.fromiter(map(attrgetter("gpu_id"), gpus), np.int64, len(gpus))
+        known = np.full(len(gpus), -1, np.int64)
+        inside = gpu_ids < len(self._seat_of)
+        known[inside] = self._seat_of[gpu_ids[inside]]
+        for name, column in self.readings.items():
+            moved = np.full(len(gpus), np.nan, np.float32)
+            moved[known >= 0] = column[known[known >= 0]]
+            self.readings[name] = moved
+        self.gpu_ids = gpu_ids
+        self._seat_of = np.full(int(gpu_ids.max(initial=0)) + 1, -1, np.int64)
+        self._seat_of[gpu_ids] = np.arange(len(gpus))
+        self.host_of = np.fromiter((rank[row.host_id] for row in gpus), np.int64, len(gpus))
+        self.index_of = np.fromiter((row.index for row in gpus), np.int64, len(gpus))
+        self.present = np.fromiter((row.present for row in gpus), np.bool_, len(gpus))
+        slowdown = [row.temperature_slowdown_celsius for row in gpus]
+        self.slowdown_celsius = np.array(slowdown, np.float32)
+        for host in self.hosts:
+            host.first = host.last = 0
+        edges = np.searchsorted(self.host_of, np.arange(len(self.hosts) + 1))
+        for position, host in enumerate(self.hosts):
+            host.first, host.last = int(edges[position]), int(edges[position + 1])
+
+    def _slice(self) -> None:
+        """Find where each rack and facility begins and ends."""
+        self.racks = []
+        start = 0
+        for end in range(1, len(self.hosts) + 1):
+            if end < len(self.hosts) and self.hosts[end].rack_id == self.hosts[start].rack_id:
+                continue
+            first, last = self.hosts[start], self.hosts[end - 1]
+            self.racks.append(
+                Rack(
+                    first.rack_id,
+                    first.facility_id,
+                    first.place,
+                    slice(start, end),
+                    slice(first.first, last.last),
+                )
+            )
+            start = end
+        for facility in self.facilities:
+            facility.racks = _span(self.racks, facility.facility_id)
+            facility.hosts = _span(self.hosts, facility.facility_id)
+            hosts = self.hosts[facility.hosts]
+            facility.seats = slice(hosts[0].first, hosts[-1].last) if hosts else slice(0, 0)
+            models = {self._gpus_by_id[int(n)].model for n in self.gpu_ids[facility.seats]}
+            facility.models = tuple(sorted(models - {None, ""}))
+
+    def set_readings(self, rows: list[Any]) -> set[int]:
+        """Take the newest ticks; return the hosts that have accelerators not known here yet."""
+        rows = [row for row in rows if row.host_id in self._hosts_by_id]
+        if not rows:
+            return set()
+        sizes = [len(row.gpu_ids) for row in rows]
+        gpu_ids = np.fromiter(chain.from_iterable(row.gpu_ids for row in rows), np.int64)
+        inside = (gpu_ids >= 0) & (gpu_ids < len(self._seat_of))
+        seats = np.full(len(gpu_ids), -1, np.int64)
+        seats[inside] = self._seat_of[gpu_ids[inside]]
+        known = seats >= 0
+        for name, column in self.readings.items():
+            read = attrgetter(name)
+            values = chain.from_iterable(
+                read(row) or repeat(None, size) for row, size in zip(rows, sizes, strict=True)
+            )
+            column[seats[known]] = np.array(list(values), np.float32)[known]
+        for row in rows:
+            position = self._hosts_by_id[row.host_id].position
+            self.time_s[position] = np.nan if row.time_s is None else row.time_s
+            self.interval_s[position] = row.interval_s
+        owners = np.repeat([row.host_id for row in rows], sizes)
+        return set(owners[~known].tolist())
+
+    def stale_hosts(self, now_s: float) -> NDArray[np.bool_]:
+        """Tell, by host, whether its newest tick is too old to be called live."""
+        limit_s = np.maximum(STALE_S_MIN, STALE_INTERVALS * self.interval_s)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(now_s - self.time_s > limit_s)
+
+    def states(self, now_s: float) -> Codes:
+        """Return the state of every accelerator, by seat."""
+        stale = self.stale_hosts(now_s)
+        seen = ~np.isnan(self.time_s)
+        return classify(
+            self.readings,
+            seen=seen[self.host_of],
+            stale=stale[self.host_of],
+            present=self.present,
+        )
+
+    def headroom_celsius(self) -> Floats:
+        """Return degrees left to slowdown; from the limit where the driver tells no margin."""
+        margin = self.readings["temperature_margin_celsius"]
+        derived = self.slowdown_celsius - self.readings["temperature_gpu_celsius"]
+        return np.where(np.isnan(margin), derived, margin)
+
+    def facility(self, slug: str) -> Facility | None:
+        """Find a facility by the name in an address."""
+        return next((f for f in self.facilities if f.slug == slug), None)
+
+
+def _span(items: list[Any], facility_id: int) -> slice:
+    """Where the items of a facility are; they stand together."""
+    inside = [n for n, item in enumerate(items) if item.facility_id == facility_id]
+    return slice(inside[0], inside[-1] + 1) if inside else slice(0, 0)
+
+
+def _long_name(row: Any) -> str:
+    return f"{row.tenant}/{row.facility}"

@@ -1,0 +1,133 @@
+"""The web application: Dash's pages on FastAPI, the broadcaster's life, and the guard around all.
+
+Owns how the parts are put together. Pages are in `pages/`, live data in `broadcast.py`, routes
+beside Dash's in `live.py`. Never run with Dash's debug mode: there is no switch for it.
+"""
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, MutableMapping
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dash import Dash, register_page
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+
+from dashboard import shell
+from dashboard.broadcast import Broadcaster
+from dashboard.guard import App, Guard, content_security_policy
+from dashboard.live import add_routes
+from dashboard.pages import PAGES
+from dashboard.queries import Queries
+from dashboard.settings import DashboardSettings
+from dashboard.view import View
+from telemetry.clock import SystemClock
+
+ASSETS = Path(__file__).with_name("assets")
+
+
+def build(settings: DashboardSettings) -> App:
+    """Return the ASGI application of one process."""
+    modules = {path: import_module(name) for path, name in PAGES.items()}
+    queries = Queries(settings)
+    broadcaster = Broadcaster(
+        queries,
+        {path: module.render for path, module in modules.items()},
+        SystemClock(),
+        tick_interval_s=settings.tick_interval_s,
+        viewers_max=settings.viewers_max,
+        views_max=settings.views_max,
+    )
+    dash: list[Dash] = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_server: FastAPI) -> AsyncIterator[None]:
+        # Private, and the reason for the pin of Dash: what it does before its first request. Without
+        # it a fresh process knows no callback and no page until somebody asks for one of Dash's own
+        # routes, so that a deep link, or a page that was open during a restart, would stay broken.
+        for prepare in dash[0].backend._before_request_funcs:  # noqa: SLF001
+            await prepare() if inspect.iscoroutinefunction(prepare) else prepare()
+        await queries.open()
+        task = asyncio.create_task(broadcaster.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await queries.close()
+
+    server = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    add_routes(server, broadcaster, frozenset(PAGES), version("fleetgauge"))
+    dash.append(_dash(server, modules, broadcaster))
+    server.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=3)
+    return _guarded(server, dash[0], settings)
+
+
+def _dash(server: FastAPI, modules: dict[str, ModuleType], broadcaster: Broadcaster) -> Dash:
+    app = Dash(
+        "dashboard",
+        server=server,
+        use_pages=True,
+        # Not Dash's own discovery: it would import each page a second time under another name.
+        pages_folder="",
+        assets_folder=str(ASSETS),
+        assets_ignore=r"^early\.js$|\.txt$",
+        index_string=shell.index_string(version("fleetgauge")),
+        title="Fleetgauge",
+        update_title="",
+        suppress_callback_exceptions=True,
+        health_endpoint="healthz",
+    )
+    for order, (path, module) in enumerate(modules.items()):
+        register_page(
+            module.__name__,
+            path=path,
+            name=module.NAME,
+            title=f"{module.NAME} · Fleetgauge",
+            order=order,
+            layout=_layout(path, module),
+        )
+    app.layout = shell.layout(list(PAGES), [module.NAME for module in modules.values()])
+    shell.add_callbacks(app, broadcaster)
+    return app
+
+
+def _layout(path: str, module: ModuleType) -> Any:
+    """Return the layout function that Dash calls with the parameters of the address."""
+
+    def layout(**values: object) -> Any:
+        view = View.of(path, values)
+        return shell.page(view, module.layout(view))
+
+    return layout
+
+
+def _guarded(server: FastAPI, app: Dash, settings: DashboardSettings) -> App:
+    policies: list[str] = []
+    shapes: MutableMapping[str, tuple[int, int]] = {}
+
+    def policy() -> str:
+        # Hashes are complete once Dash has set itself up, which the lifespan has seen to.
+        if not policies:
+            policies.append(content_security_policy(app.csp_hashes()))
+        return policies[0]
+
+    def callback_shapes() -> MutableMapping[str, tuple[int, int]]:
+        if not shapes:
+            for name, entry in app.callback_map.items():
+                shapes[name] = (len(entry["inputs"]), len(entry["state"]))
+        return shapes
+
+    return Guard(
+        server,
+        host_names=settings.host_names,
+        body_bytes_max=settings.body_bytes_max,
+        callback_shapes=callback_shapes,
+        policy=policy,
+    )

@@ -1,0 +1,91 @@
+"""The dashboard's settings.
+
+Owns the record; loading and `--help` are in `telemetry/settings.py`.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from telemetry.settings import LogSettings
+from telemetry.streams import DatabaseSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class DashboardSettings(LogSettings, DatabaseSettings):
+    """Where it listens, how often it looks, and its bounds."""
+
+    listen_address: Annotated[
+        str,
+        Meta(pattern=r"^\S+:\d{1,5}$", description="HOST:PORT of the pages; port 0 picks one"),
+    ] = "127.0.0.1:8050"
+    listen_remote: Annotated[
+        bool,
+        Meta(
+            description="also listen on addresses other than loopback; there is no login yet, "
+            "so only behind a proxy that has one"
+        ),
+    ] = False
+    allowed_hosts: Annotated[
+        str,
+        Meta(description="further names under which browsers reach the pages, comma-separated"),
+    ] = ""
+    tick_interval_s: Annotated[
+        float, Meta(ge=0.2, le=60, description="how often the live views are computed")
+    ] = 1.0
+    statement_timeout_ms: Annotated[
+        int, Meta(ge=100, le=60_000, description="longest time a query may take")
+    ] = 5000
+    database_connections_max: Annotated[
+        int, Meta(ge=1, le=64, description="connections to the database")
+    ] = 6
+    viewers_max: Annotated[
+        int, Meta(ge=1, le=10_000, description="browser pages served live at the same time")
+    ] = 500
+    views_max: Annotated[
+        int, Meta(ge=1, le=1000, description="different views computed at the same time")
+    ] = 100
+    body_bytes_max: Annotated[
+        int, Meta(ge=1024, le=16 << 20, description="largest request body")
+    ] = 64 << 10
+
+    def __post_init__(self) -> None:
+        """Refuse an address that would show the fleet to anybody.
+
+        Raises:
+            ValueError: the address is not loopback and `listen_remote` is off.
+        """
+        if not self.listen_remote and not _is_loopback(self.host):
+            raise ValueError(
+                f"listen_address {self.listen_address} is not loopback; there is no login yet: "
+                "set listen_remote only behind a proxy that has one"
+            )
+        if self.port > 65_535:
+            raise ValueError(f"listen_address {self.listen_address} has no valid port")
+
+    @property
+    def host(self) -> str:
+        """Address without the port."""
+        return self.listen_address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """Port of the address."""
+        return int(self.listen_address.rpartition(":")[2])
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """Names that a browser may put into its Host header: all others are refused."""
+        own = {"localhost", "127.0.0.1", "::1", self.host}
+        return frozenset(own | {name.strip() for name in self.allowed_hosts.split(",")} - {""})
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

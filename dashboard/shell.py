@@ -1,0 +1,160 @@
+"""What surrounds every page: header, navigation, search, live indicator, theme, time range.
+
+Owns the frame of the HTML document, and the search that jumps. Whether the page is live is shown
+by `assets/live.js`, which alone can tell when nothing comes any more.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dash import ClientsideFunction, Dash, Input, Output, dcc, html, page_container
+from dash.development.base_component import Component
+
+from dashboard import elements
+from dashboard.broadcast import Broadcaster
+from dashboard.finder import find
+from dashboard.states import State
+from dashboard.view import RANGES_S, View
+from telemetry.errors import RetryableError
+
+SEARCH_CHARS_MAX = 80
+
+
+def index_string(version: str) -> str:
+    """Return the HTML document around Dash; `early.js` sets the theme before the first paint."""
+    return f"""<!DOCTYPE html>
+<html lang="en" data-build="{version}">
+<head>
+{{%metas%}}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="dark light">
+<title>{{%title%}}</title>
+<link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
+<script src="/assets/early.js"></script>
+{{%css%}}
+</head>
+<body>
+{{%app_entry%}}
+<footer>{{%config%}}{{%scripts%}}{{%renderer%}}</footer>
+</body>
+</html>"""
+
+
+def layout(paths: Sequence[str], names: Sequence[str]) -> Component:
+    """Return the document's body: header, page, and what pages share."""
+    links = [
+        dcc.Link(name, href=path, id=f"nav-{name.lower()}", className="nav-link")
+        for path, name in zip(paths, names, strict=True)
+    ]
+    return html.Div(
+        [
+            html.A("Skip to content", href="#content", className="skip"),
+            html.Header(
+                [
+                    dcc.Link(
+                        [html.I(className="logo"), html.Span("Fleetgauge")],
+                        href="/",
+                        className="brand",
+                    ),
+                    html.Nav(links, id="nav", **{"aria-label": "Pages"}),
+                    _search(),
+                    html.Button(
+                        "Theme",
+                        id="theme",
+                        className="icon-button theme",
+                        title="Theme: automatic",
+                    ),
+                    html.Div(
+                        [html.I(className="dot"), html.Span("connecting", id="live-text")],
+                        id="live",
+                        className="live waiting",
+                        role="status",
+                    ),
+                ],
+                className="top",
+            ),
+            html.Div(id="banner", className="banner", role="alert"),
+            html.Main(page_container, id="content"),
+            html.Div(id="tip", className="tip", role="tooltip"),
+            dcc.Store(id="subscribed"),
+        ]
+    )
+
+
+def _search() -> Component:
+    return html.Div(
+        [
+            dcc.Input(
+                id="search",
+                type="search",
+                placeholder="host, GPU UUID, serial, rack …",
+                autoComplete="off",
+                debounce=0.15,
+                maxLength=SEARCH_CHARS_MAX,
+            ),
+            html.Kbd("/"),
+            html.Div(id="found", className="found"),
+        ],
+        className="search",
+        role="search",
+    )
+
+
+def page(view: View, body: Any) -> Component:
+    """Return a page's content with the marker that makes the browser subscribe to its view."""
+    query = view.href().partition("?")[2]
+    marker = dcc.Store(id="view", data={"path": view.path, "search": query})
+    return html.Div([marker, *body], className="page")
+
+
+def heading(view: View, title: Any, *controls: Component, times: bool = True) -> Component:
+    """Return a page's title line: name at the left, filters and time range at the right."""
+    shown = [*controls, time_range(view)] if times else list(controls)
+    return html.Div(
+        [html.H1(title), html.Div(shown, className="controls")],
+        className="heading",
+    )
+
+
+def time_range(view: View) -> Component:
+    """Return the choice of time ranges; a range of its own is shown as such."""
+    chosen = view.range_name
+    items = [
+        (name, view.href(range=name, from_=None, to=None), name == chosen) for name in RANGES_S
+    ]
+    if chosen == "custom":
+        items.append((f"{view.get('from')} – {view.get('to')}"[:44], view.href(), True))
+    return elements.choices(items, "Time range")
+
+
+def state_legend() -> Component:
+    """Return all states that a map may show."""
+    return elements.legend([state for state in State if state is not State.MAINTENANCE])
+
+
+def add_callbacks(app: Dash, broadcaster: Broadcaster) -> None:
+    """Connect the page's marker to the live line, and the search to the fleet."""
+    app.clientside_callback(
+        ClientsideFunction("fleetgauge", "subscribe"),
+        Output("subscribed", "data"),
+        Input("view", "data"),
+    )
+
+    @app.callback(Output("found", "children"), Input("search", "value"), prevent_initial_call=True)
+    async def search(words: object) -> Any:
+        if not isinstance(words, str) or len(words.strip()) < 2:
+            return []
+        try:
+            found = await find(words.strip()[:SEARCH_CHARS_MAX], broadcaster.sources())
+        except RetryableError as error:
+            return html.Div(str(error), className="found-none")
+        if not found:
+            return html.Div("nothing of that name", className="found-none")
+        return [
+            dcc.Link(
+                [html.B(title), html.Span(place), html.Em(kind)],
+                href=href,
+                className="found-item",
+            )
+            for kind, title, place, href in found
+        ]

@@ -1,0 +1,92 @@
+"""How numbers are said: separated thousands, units, ages, and a dash for what is not known.
+
+Pure functions from numbers to words, used by all pages, so that one thing has one spelling.
+"""
+
+import math
+from datetime import UTC, datetime
+
+DASH = "—"
+THIN = "\N{NARROW NO-BREAK SPACE}"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """Return a number with thin spaces between thousands."""
+    if value is None or math.isnan(value):
+        return DASH
+    return f"{value:,.{digits}f}".replace(",", THIN)
+
+
+def brief(value: float | None) -> str:
+    """Return a number in at most four characters and a letter: 412 k, 1.3 M."""
+    if value is None or math.isnan(value):
+        return DASH
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 9.9995 * size or (size > 1e3 and abs(value) >= size):
+            scaled = value / size
+            return f"{scaled:.{0 if abs(scaled) >= 99.95 else 1}f}{THIN}{letter}"
+    if abs(value) < 10 and value != round(value):
+        return f"{value:.1f}"
+    return number(value)
+
+
+def share(part: float | None, whole: float | None, digits: int = 1) -> str:
+    """Return a part as per cent of the whole; a dash where there is no whole."""
+    if part is None or not whole:
+        return DASH
+    return f"{100 * part / whole:.{digits}f}{THIN}%"
+
+
+def with_unit(value: float | None, unit: str, digits: int = 0) -> str:
+    """Return a number and its unit; only a dash where there is no number."""
+    text = number(value, digits)
+    return text if text == DASH or not unit else f"{text}{THIN}{unit}"
+
+
+def watts(milliwatts: float | None) -> str:
+    """Return a power in the unit that keeps it short."""
+    if milliwatts is None or math.isnan(milliwatts):
+        return DASH
+    value = milliwatts / 1000
+    for size, unit in ((1e6, "MW"), (1e3, "kW")):
+        if value >= size:
+            return f"{value / size:.{0 if value >= 100 * size else 1}f}{THIN}{unit}"
+    return f"{value:.0f}{THIN}W"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a length of time in its two largest units; below a minute to the second."""
+    if seconds is None or not math.isfinite(seconds):
+        return DASH
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}{THIN}s"
+    for size, unit, below, lower in (
+        (86_400, "d", 3600, "h"),
+        (3600, "h", 60, "m"),
+        (60, "m", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // below
+            tail = f" {rest}{THIN}{lower}" if rest and whole < 100 * size else ""
+            return f"{whole // size}{THIN}{unit}{tail}"
+    return DASH
+
+
+def clock(epoch_s: float | None) -> str:
+    """Return a time of day, UTC."""
+    if epoch_s is None:
+        return DASH
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%H:%M:%S")
+
+
+def moment(epoch_s: float | None) -> str:
+    """Return a date and a time of day, UTC."""
+    if epoch_s is None:
+        return DASH
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def plural(count: float, one: str, many: str | None = None) -> str:
+    """Return a count with its word in the right number."""
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
