@@ -94,3 +94,4 @@ def drop_old(connection: Connection, tier: Tier, settings: CollectorSettings, no
             ("trim_rack_rollup", settings.rack_rollup_retention_days),
         ):
             connection.execute(_QUERIES[statement], {"before": now - timedelta(days=days)})
+        connection.execute(_QUERIES["forget_collectors"])

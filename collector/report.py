@@ -87,3 +87,8 @@ class Report:
         """Write the row whether or not it is due: something has changed."""
         self._due_s = 0.0
         self.write_if_due(connection)
+
+    def leave(self, connection: Connection) -> None:
+        """Take the row away: this collector stops in order."""
+        with translated("reporting"):
+            connection.execute(_QUERIES["leave"], {"instance": self.instance})

@@ -4,6 +4,7 @@ Owns when things happen. Any failure that may pass ends in the same way: what is
 away, the database and the log say where to go on, and the records are read once more.
 """
 
+import contextlib
 import logging
 import os
 import socket
@@ -246,4 +247,7 @@ class Collector:
 
     def _close(self) -> None:
         self._drop_consumer()
+        if self._connection is not None and self._writer is not None:
+            with contextlib.suppress(RetryableError):
+                self.report.leave(self._connection)
         self._drop_connection()

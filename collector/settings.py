@@ -106,3 +106,8 @@ class MigrateSettings(LogSettings, KafkaSettings, DatabaseSettings):
     migrate_wait_s: Annotated[
         int, Meta(ge=0, le=86_400, description="how long to wait for database and broker")
     ] = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusSettings(LogSettings, DatabaseSettings):
+    """What `fleetgauge status` may be told."""

@@ -20,3 +20,8 @@ where bucket < %(before)s;
 -- Old sums by rack.
 delete from rack_rollup_1m
 where bucket < %(before)s;
+
+-- name: forget_collectors
+-- Collectors that are long gone, so that the Pipeline page shows those that matter.
+delete from collectors
+where reported_at < now() - interval '1 day';
