@@ -254,7 +254,7 @@ class Outbox:
         log.warning("dropped %d messages: %s", count, reason)
         self._add_events(self._keeper.spool, self._keeper.boot_epoch, records)
 
-    def _settle(self, spool: Spool, leftovers: Sequence[SampleTick]) -> None:
+    def _settle(self, spool: Spool, boot_epoch: int, leftovers: Sequence[SampleTick]) -> None:
         """Make messages of ticks that nobody collects further, within a transaction.
 
         They are those of an agent that died, or of this one from before the disk failed. Ticks
@@ -264,7 +264,7 @@ class Outbox:
             spool.remove_ticks(group)
             ticks = [tick for tick in leftovers if tick.group is group]
             for run in runs(ticks, self._ticks_max[group]):
-                self._add_samples(spool, self._keeper.boot_epoch, run)
+                self._add_samples(spool, boot_epoch, run)
             for tick in self._ticks.get(group, ()):
                 spool.add_tick(tick)
 
@@ -280,7 +280,7 @@ class Outbox:
         self._ticks = {}
         self._keeper.replace(error)
         with self._keeper.spool.transaction():
-            self._settle(self._keeper.spool, waiting)
+            self._settle(self._keeper.spool, self._keeper.boot_epoch, waiting)
             lost = self._lost(before, last_seqs)
             if lost:
                 self._report(lost, "spool_damaged")

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 DISK_RETRY_S = 30.0
 SPOOL_ERRORS = (RetryableError, SpoolDamagedError)
 
-# Gives ticks that were found in a spool a place in messages, within a transaction.
-Settle = Callable[[Spool, Sequence[SampleTick]], None]
+# Gives ticks that were found in a spool a place in messages of a boot epoch, in a transaction.
+Settle = Callable[[Spool, int, Sequence[SampleTick]], None]
 
 
 class SpoolKeeper:
@@ -114,7 +114,7 @@ class SpoolKeeper:
         try:
             self.boot_epoch = spool.begin_epoch(self._floor())
             with spool.transaction():
-                self._settle(spool, spool.ticks())
+                self._settle(spool, self.boot_epoch, spool.ticks())
         except SPOOL_ERRORS as error:
             _close(spool)
             self._trouble(error)
@@ -135,7 +135,7 @@ class SpoolKeeper:
         for name, value in self.spool.facts().items():
             if name != "boot_epoch":
                 disk.remember(name, value)
-        self._settle(disk, leftovers)
+        self._settle(disk, self.boot_epoch, leftovers)
 
     def _floor(self) -> int:
         """Milliseconds since 1970: above every earlier epoch even when the spool is gone."""
