@@ -29,6 +29,7 @@ class Subcommand:
 
 SUBCOMMANDS = {
     "agent": Subcommand("fleetgauge.agent", "read this host's accelerators and send them", "agent"),
+    "doctor": Subcommand("fleetgauge.doctor", "say what this host can read, and why not", "agent"),
     "collector": Subcommand("collector.command", "store what the agents send", "collector"),
     "alerts": Subcommand("alerts.command", "watch the database and tell people", "alerts"),
     "dashboard": Subcommand("dashboard.command", "show the fleet in a browser", "dashboard"),
