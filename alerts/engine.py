@@ -120,6 +120,9 @@ class Engine:
             )
             self._note_failure(name, answer.error)
             answers[name] = answer
+            if answer.milliseconds > self._settings.lease_s * 1000 / 10:
+                # Slow rules in a row must not cost the lease.
+                self._lease.hold(connection)
         return answers
 
     def _note_failure(self, name: str, error: str | None) -> None:

@@ -171,6 +171,10 @@ class Ledger:
             ),
         )  # fmt: skip
 
+    def no_collector(self) -> None:
+        """A collector that is stopped takes its row away."""
+        self.connection.execute("delete from collectors")
+
     def behind(self, topic: str, messages: int) -> None:
         self.connection.execute(
             "insert into stream_offsets (topic_id, partition, topic, next_offset, owner_epoch, "

@@ -337,7 +337,7 @@ select pg_notify('fleetgauge_alerts', %(payload)s);
 -- What the dead-man switch depends on, apart from the evaluator itself.
 select
     (select max(c.reported_at) from collectors c where c.waiting_for is null) as ingest_at,
-    (select count(*) > 0 from collectors) as ingest_expected,
+    exists (select from collectors) or exists (select from host_state) as ingest_expected,
     (
         select coalesce(sum(o.end_offset - o.next_offset), 0)::bigint
         from stream_offsets o
