@@ -15,6 +15,8 @@ import argparse
 import logging
 import os
 from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
 from simulator.fleet import scenario
@@ -52,6 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
     sender = KafkaSender(chosen, stop)
     with ExitStack() as stack:
         stack.callback(sender.close)
+        if chosen.real_hosts:
+            # NVML's binding and the agent are loaded only where agents run.
+            from simulator.real_hosts import real_hosts  # noqa: PLC0415
+
+            spools = chosen.spool_folder or stack.enter_context(TemporaryDirectory())
+            stack.enter_context(real_hosts(chosen, facility, board, Path(spools), clock))
         _run(chosen, facility, sender, clock, stop)
     return 0 if sender.failed == 0 else 1
 

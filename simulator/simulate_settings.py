@@ -30,6 +30,10 @@ class SimulateSettings(LogSettings, KafkaSettings):
             "simulated NVML driver; the others speak the packed wire directly",
         ),
     ] = 0
+    spool_folder: Annotated[
+        str,
+        Meta(description="where real hosts keep their spools; empty: a folder that is removed"),
+    ] = ""
     hosts_per_rack: Annotated[int, Meta(ge=1, le=1000, description="hosts in each rack")] = 4
     profile: Annotated[
         str,

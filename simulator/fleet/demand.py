@@ -18,9 +18,9 @@ from simulator.nvml.load import (
 
 Floats = NDArray[np.float64]
 
-# The lower third of the cluster's samples are boards without work: idle power, no kernel.
-RANK_OF_WORK = 0.33
-WOBBLE = 0.02
+# The lower third and more of the cluster's samples are boards without work: idle power, no kernel.
+RANK_OF_WORK = 0.37
+WOBBLE = 0.01
 # Steps of a training job: everyone computes, then everyone waits for the network.
 STEP_S = 17.0
 STALL_DEPTH = 0.25

@@ -5,7 +5,7 @@ is `simulator.sender`. The hosts are packed ones, without an agent: they speak a
 (`simulator.voice`) but hold no spool.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from simulator.fleet.jobs import Scheduler, Work
 from simulator.fleet.layout import Plan, describe_boards
 from simulator.fleet.readings import read_fast, read_slow, supported, unsupported_of
 from simulator.fleet.ring import Ring
-from simulator.fleet.scenario import Scenario, Schedule
+from simulator.fleet.scenario import Change, Scenario, Schedule
 from simulator.nvml.profile import Profile
 from simulator.voice import Outgoing, Voice
 from telemetry.metrics import Group
@@ -84,6 +84,10 @@ class SimulatedFacility:
         self._slow = Ring(slow, 1, plan.hosts, plan.gpus)
         self._unsent = np.zeros(plan.hosts, np.int64)
         self._ticks = 0
+        self.demand: Demand | None = None
+        """What is asked of each board in the latest tick."""
+        self.on_change: Callable[[Change], None] = lambda _change: None
+        """Told of each fault that begins or is mended, for hosts that are not packed ones."""
 
     def start(self, now_us: int) -> Iterator[Outgoing]:
         """Settle jobs and heat, and let each host say hello."""
@@ -129,6 +133,7 @@ class SimulatedFacility:
     def _damage(self, now_us: int) -> dict[int, list[Event]]:
         events: dict[int, list[Event]] = {}
         for change in self._schedule.due(self._ticks * self._cadence.tick_s):
+            self.on_change(change)
             for host, event in self.damage.apply(change, now_us):
                 events.setdefault(host, []).append(event)
         return events
@@ -137,6 +142,7 @@ class SimulatedFacility:
         ranks = np.where(self.damage.lost, 0.0, self.scheduler.ranks)
         demand = demand_at(ranks, self.scheduler.phases, now_s, self._random)
         self.boards.advance(seconds, demand)
+        self.demand = demand
         return demand
 
     def _may_speak(self, host: int) -> bool:
