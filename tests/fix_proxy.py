@@ -37,6 +37,8 @@ class Proxy:
         self._bytes_per_s: float | None = None
         self._flowing = threading.Event()
         self._flowing.set()
+        self._answering = threading.Event()
+        self._answering.set()
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
         self._connections: set[socket.socket] = set()
@@ -69,6 +71,10 @@ class Proxy:
         """Keep connections open, accept new ones, and pass nothing on."""
         self._flowing.clear()
 
+    def mute(self) -> None:
+        """Pass requests on and hold the answers: the work is done, and nobody hears of it."""
+        self._answering.clear()
+
     def throttle(self, bytes_per_s: float) -> None:
         """Let each direction of each connection pass this much."""
         self._bytes_per_s = bytes_per_s
@@ -77,6 +83,7 @@ class Proxy:
         """Pass everything on again, and accept connections."""
         self._bytes_per_s = None
         self._flowing.set()
+        self._answering.set()
         if self._listener is None:
             listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
             self._listener = listener
@@ -110,15 +117,18 @@ class Proxy:
                 _reset(client)
                 _reset(server)
                 return
-            self._start(self._pump, client, server)
-            self._start(self._pump, server, client)
+            self._start(self._pump, client, server, (self._flowing,))
+            self._start(self._pump, server, client, (self._flowing, self._answering))
 
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+    def _pump(
+        self, source: socket.socket, target: socket.socket, gates: tuple[threading.Event, ...]
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK_BYTES):
-                while not self._flowing.wait(POLL_S):
-                    if source.fileno() < 0:
-                        return
+                for gate in gates:
+                    while not gate.wait(POLL_S):
+                        if source.fileno() < 0:
+                            return
                 if self._bytes_per_s is not None:
                     time.sleep(len(data) / self._bytes_per_s)
                 target.sendall(data)
@@ -130,7 +140,7 @@ class Proxy:
                 connection.shutdown(socket.SHUT_RDWR)  # wakes the other direction
             connection.close()
 
-    def _start(self, work: Callable[..., None], *arguments: socket.socket) -> None:
+    def _start(self, work: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=work, args=arguments, daemon=True)
         self._threads.append(thread)
         thread.start()
