@@ -12,7 +12,7 @@ import pytest
 from collector import migrate
 from collector.claims import Claim
 from collector.consumer import Partition, Received
-from collector.database import connect
+from collector.database import Connection, connect
 from collector.report import Report
 from collector.settings import CollectorSettings
 from collector.writer import Writer
@@ -129,10 +129,13 @@ class Shelf:
         self.log: list[Received] = []
         self._ends: dict[Partition, int] = {}
         self.claims: dict[Partition, Claim] = {}
+        self.connection: Connection = None  # type: ignore[assignment]  # until the next line
         self.start()
 
     def start(self) -> None:
         """Begin like a new process: nothing is remembered but what is in the database."""
+        if self.connection is not None:
+            self.connection.close()
         self.connection = connect(self.url, "test", 30)
         self.report = Report("test", self.clock)
         self.writer = Writer(
