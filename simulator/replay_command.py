@@ -83,7 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
                 repeats=chosen.times == "original",
             )
         epoch = _boot_epoch(folder, timeline)
-        player = Player(recording, chosen.tenant, facility, epoch)
+        player = Player(
+            recording, chosen.tenant, facility, epoch, timeline.interval_ms(len(recording.steps))
+        )
         Replay(chosen, recording, player, sender, clock, stop).run(timeline, loop=arguments.loop)
         confirmed = sender.wait_confirmed(chosen.confirm_timeout_s)
     finally:

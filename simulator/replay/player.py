@@ -24,7 +24,15 @@ HEARTBEAT_S = 10.0
 class Player:
     """Turns steps into messages. One player is one boot epoch of each host."""
 
-    def __init__(self, recording: Recording, tenant: str, facility: str, boot_epoch: int) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        tenant: str,
+        facility: str,
+        boot_epoch: int,
+        interval_ms: int = 0,
+    ) -> None:
+        """Prepare; `interval_ms` is what the heartbeats say of the distance between samples."""
         self._recording = recording
         self._metrics = tuple(
             CATALOGUE.by_name[name] for name in (*recording.metrics, "reader_status_code")
@@ -41,8 +49,7 @@ class Player:
         self._snapshots: list[QueueSnapshot] = []
         self._gathered_since_s = 0.0
         self._beat_s = 0.0
-        self.interval_ms = 0
-        """Distance of the recording's moments in wall time, for the heartbeats."""
+        self._interval_ms = interval_ms
 
     def start(self, time_us: int, provider: str = "") -> Iterator[Outgoing]:
         """Yield what each host says first."""
@@ -72,7 +79,7 @@ class Player:
         if elapsed_s - self._beat_s >= HEARTBEAT_S:
             self._beat_s = elapsed_s
             for voice in self._voices:
-                yield voice.heartbeat(now_us, self.interval_ms)
+                yield voice.heartbeat(now_us, self._interval_ms)
 
     def flush(self, now_us: int) -> Iterator[Outgoing]:
         """Yield what is gathered."""
@@ -84,7 +91,7 @@ class Player:
         """Yield what is gathered, and each host's last word."""
         yield from self.flush(now_us)
         for voice in self._voices:
-            yield voice.goodbye(now_us, self.interval_ms)
+            yield voice.goodbye(now_us, self._interval_ms)
 
     def _take_samples(self, host: int, now_us: int) -> Outgoing:
         times_us, rows = self._times_us.pop(host), self._rows.pop(host)

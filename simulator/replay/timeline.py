@@ -45,6 +45,11 @@ class Timeline:
         end_us = self.start_us + round(self.due_s(self.last_s) * 1e6)
         return end_us - round((self.last_s - time_s) * 1e6)
 
+    def interval_ms(self, moments: int) -> int:
+        """Return the mean distance between that many moments, as they are stamped."""
+        first_us, last_us = self.range_us
+        return round((last_us - first_us) / max(1, moments - 1) / 1000)
+
     @property
     def range_us(self) -> tuple[int, int]:
         """The first and the last stamp."""
