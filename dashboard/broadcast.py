@@ -127,6 +127,10 @@ class Broadcaster:
                 self._say_trouble("")
             except RetryableError as error:
                 self._say_trouble(str(error))
+            except Exception:
+                # Whatever is odd in the data, the pages must go on saying that they are not live.
+                log.exception("cannot bring the picture up to date")
+                self._say_trouble("the newest data cannot be read; the dashboard's log says why")
             self.counters["ticks"] += 1
             self._refreshed.set()
             self._refreshed = asyncio.Event()

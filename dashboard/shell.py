@@ -13,6 +13,7 @@ from dash.development.base_component import Component
 from dashboard import elements
 from dashboard.broadcast import Broadcaster
 from dashboard.finder import find
+from dashboard.maps import SIGNALS
 from dashboard.states import State
 from dashboard.view import RANGES_S, View
 from telemetry.errors import RetryableError
@@ -77,6 +78,7 @@ def layout(paths: Sequence[str], names: Sequence[str]) -> Component:
             html.Main(page_container, id="content"),
             html.Div(id="tip", className="tip", role="tooltip"),
             dcc.Store(id="subscribed"),
+            dcc.Store(id="zoomed"),
         ]
     )
 
@@ -132,12 +134,29 @@ def state_legend() -> Component:
     return elements.legend([state for state in State if state is not State.MAINTENANCE])
 
 
+def signal_legend(signal: str) -> Component:
+    """Return the legend of a map: its states, or the scale of its signal and what has no value."""
+    if signal == "state":
+        return state_legend()
+    chosen = SIGNALS[signal]
+    ends = (f"{chosen.low:g} {chosen.unit}", f"{chosen.high:g} {chosen.unit}")
+    without = elements.legend([State.LOST, State.STALE, State.UNKNOWN, State.ABSENT])
+    return html.Div([elements.ramp(chosen.ramp, *ends), without], className="legends")
+
+
 def add_callbacks(app: Dash, broadcaster: Broadcaster) -> None:
     """Connect the page's marker to the live line, and the search to the fleet."""
     app.clientside_callback(
         ClientsideFunction("fleetgauge", "subscribe"),
         Output("subscribed", "data"),
         Input("view", "data"),
+    )
+
+    app.clientside_callback(
+        ClientsideFunction("fleetgauge", "zoom"),
+        Output("zoomed", "data"),
+        Input("facility-chart", "relayoutData"),
+        prevent_initial_call=True,
     )
 
     @app.callback(Output("found", "children"), Input("search", "value"), prevent_initial_call=True)

@@ -38,6 +38,10 @@ class Backlog:
         """What `size` counts."""
         return self.unit if self.gpus is None else "GPUs"
 
+    def is_stale(self, now_s: float) -> bool:
+        """Whether no source has said anything for a while."""
+        return self.time_s is None or now_s - self.time_s > QUEUE_STALE_S
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:

@@ -6,6 +6,8 @@ Pure functions from numbers to words, used by all pages, so that one thing has o
 import math
 from datetime import UTC, datetime
 
+from dashboard.charts.series import Drain
+
 DASH = "—"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
@@ -54,6 +56,17 @@ def watts(milliwatts: float | None) -> str:
     return f"{value:.0f}{THIN}W"
 
 
+def octets(value: float | None) -> str:
+    """Return a size in bytes with a binary unit."""
+    if value is None or math.isnan(value):
+        return DASH
+    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if value >= 1024**power:
+            scaled = value / 1024**power
+            return f"{scaled:.{0 if scaled >= 100 else 1}f}{THIN}{unit}"
+    return f"{value:.0f}{THIN}B"
+
+
 def duration(seconds: float | None) -> str:
     """Return a length of time in its two largest units; below a minute to the second."""
     if seconds is None or not math.isfinite(seconds):
@@ -71,6 +84,35 @@ def duration(seconds: float | None) -> str:
             tail = f" {rest}{THIN}{lower}" if rest and whole < 100 * size else ""
             return f"{whole // size}{THIN}{unit}{tail}"
     return DASH
+
+
+def roughly(seconds: float) -> str:
+    """Return a length of time in one unit, for estimates."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 0.95 * size:
+            value = seconds / size
+            return f"{value:.1f}".removesuffix(".0") + THIN + unit if value < 9.5 else (
+                f"{value:.0f}{THIN}{unit}"
+            )
+    return f"{seconds:.0f}{THIN}s"
+
+
+def drain_words(size: float, trend: Drain | None) -> str:
+    """Say when a backlog will be gone, with the band of the estimate; or that it grows."""
+    if size <= 0:
+        return "nothing waits"
+    if trend is None:
+        return "no trend yet"
+    if trend.seconds is not None:
+        low, high = (None if s is None else roughly(s) for s in (trend.low_s, trend.high_s))
+        if low and low != high:
+            band = f" ({low} – {high or 'never'})"
+        else:
+            band = ""
+        return f"empty in {roughly(trend.seconds)}{band}"
+    if trend.per_hour < 0.02 * size:
+        return "steady, not draining"
+    return f"grows by {brief(trend.per_hour)} an hour"
 
 
 def clock(epoch_s: float | None) -> str:

@@ -157,7 +157,10 @@
 
   // Figures name their colours (`@busy`); the style sheet has the values for both themes.
   function tinted(part) {
-    if (typeof part === "string") return part[0] === "@" ? colour(part.slice(1)) || part : part;
+    if (typeof part === "string") {
+      if (part[0] === "@") return colour(part.slice(1)) || part;
+      return part.includes("color:@") ? part.replace(/@([a-z-]+)/g, (_, name) => colour(name)) : part;
+    }
     if (Array.isArray(part)) return part.length && typeof part[0] === "number" ? part : part.map(tinted);
     if (part && typeof part === "object") {
       return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, tinted(value)]));
@@ -252,6 +255,19 @@
       if (state.socket) ask();
       else connect();
       return view;
+    },
+    // A range drawn on a time chart becomes the page's range, and so part of its address.
+    zoom(moved) {
+      const from = moved && moved["xaxis.range[0]"];
+      const to = moved && moved["xaxis.range[1]"];
+      if (!from || !to) return window.dash_clientside.no_update;
+      const query = new URLSearchParams(location.search);
+      const seconds = (text) => String(Math.round(Date.parse(`${String(text).replace(" ", "T")}Z`) / 1000));
+      query.delete("range");
+      query.set("from", seconds(from));
+      query.set("to", seconds(to));
+      go(`${location.pathname}?${query}`);
+      return window.dash_clientside.no_update;
     },
   };
   window.fleetgauge = { colour, serverNow_s, duration, go, state };

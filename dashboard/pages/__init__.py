@@ -8,4 +8,6 @@ A page is one Python file and one SQL file. Its module has
 
 PAGES = {
     "/": "dashboard.pages.fleet",
+    "/facility": "dashboard.pages.facility",
+    "/pipeline": "dashboard.pages.pipeline",
 }

@@ -15,7 +15,7 @@ from dashboard.charts import series
 from dashboard.states import TROUBLED, State
 from dashboard.summary import Summary, age_limit_s, summarise
 from dashboard.view import View, Window
-from dashboard.wording import DASH, brief, duration, number, plural, share, watts, with_unit
+from dashboard.wording import DASH, brief, drain_words, number, plural, share, watts, with_unit
 
 NAME = "Fleet"
 
@@ -56,7 +56,15 @@ async def render(view: View, sources: Sources) -> Slots:
     opened = await incidents.opened(sources)
     by_facility = incidents.count_by_facility(opened)
     rows = [
-        _row(view, window, summary, load, queues, by_facility.get(summary.facility.facility_id))
+        _row(
+            sources.now_s,
+            view,
+            window,
+            summary,
+            load,
+            queues,
+            by_facility.get(summary.facility.facility_id),
+        )
         for summary in summaries
     ]
     signal = _signal(view)
@@ -73,7 +81,7 @@ async def render(view: View, sources: Sources) -> Slots:
         "fleet-tiles": {"children": _tiles(summaries, opened)},
         "fleet-rows": {"children": [_head(), *rows]},
         "fleet-map": {"children": elements.canvas("mosaic", spec, label, "mosaic")},
-        "fleet-legend": {"children": _legend(signal)},
+        "fleet-legend": {"children": shell.signal_legend(signal)},
         "fleet-incidents": {"children": incidents.listing(view, opened, sources.picture)},
     }
 
@@ -194,6 +202,7 @@ def _head() -> Component:
 
 
 def _row(
+    now_s: float,
     view: View,
     window: Window,
     summary: Summary,
@@ -221,7 +230,7 @@ def _row(
         _capacity(summary),
         _load(window, summary, load.get(facility.facility_id)),
         _thermal(summary),
-        _backlog(window, summary, queues.get(facility.facility_id)),
+        _backlog(now_s, window, summary, queues.get(facility.facility_id)),
         html.Div(elements.pills(counts or {}), className="cell-incidents"),
         html.Div(_age(summary), className="cell-age"),
     ]
@@ -300,7 +309,9 @@ def _thermal(summary: Summary) -> Component:
     )
 
 
-def _backlog(window: Window, summary: Summary, past: series.Series | None) -> Component:
+def _backlog(
+    now_s: float, window: Window, summary: Summary, past: series.Series | None
+) -> Component:
     backlog = summary.backlog
     if backlog.size is None:
         return html.Div(html.Small("no queue source"), className="cell-backlog quiet")
@@ -317,38 +328,16 @@ def _backlog(window: Window, summary: Summary, past: series.Series | None) -> Co
     if backlog.gpu_hours is not None and backlog.size:
         head = [html.B(brief(backlog.gpu_hours)), " GPU-h"]
     trend = None if past is None else series.drain(past, window.step_s)
+    words = drain_words(backlog.size, trend)
+    if backlog.is_stale(now_s):
+        head, words = [html.Span(head, className="quiet")], "as it was; not told now"
     return html.Div(
-        [chart, html.Div([html.Div(head), html.Small(drain_words(backlog.size, trend))])],
+        [chart, html.Div([html.Div(head), html.Small(words)])],
         className="cell-backlog",
     )
-
-
-def drain_words(size: float, trend: series.Drain | None) -> Any:
-    """Say when a backlog will be gone, with its band; or that it grows."""
-    if size <= 0:
-        return "nothing waits"
-    if trend is None:
-        return "no trend yet"
-    if trend.seconds is not None:
-        band = f" ({duration(trend.low_s)} – {duration(trend.high_s)})" if trend.high_s else ""
-        return f"drains in {duration(trend.seconds)}{band}"
-    if trend.per_hour * 1.0 < 0.02 * size:
-        return "steady, not draining"
-    return html.Span(f"grows {brief(trend.per_hour)} an hour", className="warned")
 
 
 def _age(summary: Summary) -> Any:
     if summary.queues_only:
         return elements.age(summary.backlog.time_s, age_limit_s(summary))
     return elements.age(summary.time_s, age_limit_s(summary))
-
-
-def _legend(signal: str) -> Component:
-    if signal == "state":
-        return shell.state_legend()
-    chosen = maps.SIGNALS[signal]
-    scale = elements.ramp(
-        chosen.ramp, f"{chosen.low:g} {chosen.unit}", f"{chosen.high:g} {chosen.unit}"
-    )
-    rest = elements.legend([State.LOST, State.STALE, State.UNKNOWN, State.ABSENT])
-    return html.Div([scale, rest], className="legends")

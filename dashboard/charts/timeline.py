@@ -1,0 +1,401 @@
+"""Panels under each other on one time axis: the figure of the Facility, Host and Queues pages.
+
+Owns its layout: one pointer reads all panels, units stand in the titles, thresholds are lines with
+names, time without data is shaded and no line runs through it, events stand above. A figure is a
+plain dict, since building plotly's own objects takes ten times as long.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from dashboard.charts.series import Series, rounded
+from dashboard.view import Window
+
+Figure = dict[str, Any]
+
+PANEL_PX = 132
+GAP_PX = 34
+EVENTS_PX = 26
+MARGIN_PX = {"l": 46, "r": 14, "t": 8, "b": 40}
+MARKS_MAX = 200
+GAPS_MAX = 40
+# A shorter hole is the sampling itself, not a silence.
+GAP_STEPS_MIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a panel. `fill` is `area`, `stack`, or the name of the line to fill up to."""
+
+    name: str
+    values: Series
+    colour: str
+    dash: str = "solid"
+    width: float = 1.6
+    fill: str = ""
+    step_s: int = 0
+    in_legend: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A named level that means something."""
+
+    value: float
+    name: str
+    colour: str = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Lines of one unit under one title."""
+
+    title: str
+    unit: str
+    lines: Sequence[Line]
+    low: float | None = 0.0
+    high: float | None = None
+    thresholds: Sequence[Threshold] = ()
+    digits: int = 0
+    aside: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened: a word at a time."""
+
+    time_s: float
+    text: str
+    colour: str = "warn"
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """The figure while it is put together."""
+
+    window: Window
+    height_px: int
+    data: list[dict[str, Any]] = field(default_factory=list)
+    shapes: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    axes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def timeline(
+    window: Window,
+    panels: Sequence[Panel],
+    marks: Sequence[Mark] = (),
+    *,
+    panel_px: int = PANEL_PX,
+    silence: Series | None = None,
+) -> Figure:
+    """Return the figure.
+
+    Args:
+        window: the time axis.
+        panels: from top to bottom.
+        marks: events, in a strip of their own above the panels.
+        panel_px: height of one panel.
+        silence: a series whose gaps are shaded through all panels.
+    """
+    strip_px = EVENTS_PX if marks else 0
+    inner_px = strip_px + len(panels) * (panel_px + GAP_PX)
+    sheet = _Sheet(window, inner_px + MARGIN_PX["t"] + MARGIN_PX["b"])
+    top = 1 - strip_px / inner_px
+    for n, panel in enumerate(panels):
+        head = top - n * (panel_px + GAP_PX) / inner_px
+        domain = (head - (panel_px + GAP_PX) / inner_px, head - GAP_PX / inner_px)
+        _add_panel(sheet, panel, n + 1, domain)
+    if marks:
+        _add_marks(sheet, marks, len(panels) + 1, (top, 1.0))
+    if silence is not None:
+        _shade_gaps(sheet, silence)
+    return {"data": sheet.data, "layout": _layout(sheet)}
+
+
+def _add_panel(sheet: _Sheet, panel: Panel, number: int, domain: tuple[float, float]) -> None:
+    axis = "y" if number == 1 else f"y{number}"
+    stacked = any(line.fill == "stack" for line in panel.lines)
+    for line, below in zip(panel.lines, _stack(panel) if stacked else panel.lines, strict=True):
+        sheet.data.append(_trace(sheet.window, panel, line, axis, below))
+    low, high = _limits(panel, stacked=stacked)
+    sheet.axes[axis.replace("y", "yaxis")] = {
+        "domain": list(domain),
+        "range": [low, high],
+        "fixedrange": True,
+        "nticks": 4,
+        "gridcolor": "@grid",
+        "zeroline": False,
+        "tickfont": {"size": 11, "color": "@muted"},
+        "tickformat": "~s" if high >= 10_000 else "",
+        "anchor": "x",
+        "rangemode": "tozero",
+    }
+    sheet.notes.append(_note(_title(panel), 0.0, domain[1], "left"))
+    if panel.aside:
+        sheet.notes.append(_note(panel.aside, 1.0, domain[1], "right"))
+    for threshold in panel.thresholds:
+        if low <= threshold.value <= high:
+            _add_threshold(sheet, threshold, axis)
+
+
+def _stack(panel: Panel) -> list[Line]:
+    """Return the lines lifted onto each other; plotly's own stacks draw a gap as zero."""
+    lifted = []
+    base: Series | None = None
+    for line in panel.lines:
+        if base is None:
+            base = line.values
+        else:
+            known = ~(np.isnan(base) & np.isnan(line.values))
+            base = np.where(known, np.nan_to_num(base) + np.nan_to_num(line.values), np.nan)
+        lifted.append(replace(line, values=base))
+    return lifted
+
+
+def _trace(window: Window, panel: Panel, line: Line, axis: str, drawn: Line) -> dict[str, Any]:
+    step_s = line.step_s or window.step_s
+    name = line.name or panel.title
+    trace: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x0": window.start_s // step_s * step_s * 1000,
+        "dx": step_s * 1000,
+        "y": rounded(drawn.values, panel.digits + 1),
+        "yaxis": axis,
+        "line": {
+            "color": f"@{line.colour}",
+            "width": line.width,
+            "dash": line.dash,
+            "shape": "linear",
+        },
+        "connectgaps": False,
+        "hovertemplate": f"%{{y:,.{panel.digits}f}} {panel.unit}",
+    }
+    if line.fill == "stack":
+        fill = "tozeroy" if line is panel.lines[0] else "tonexty"
+        trace |= {
+            "fill": fill,
+            "fillcolor": f"@{line.colour}-soft",
+            "customdata": rounded(line.values, panel.digits + 1),
+            "hovertemplate": f"%{{customdata:,.{panel.digits}f}} {panel.unit}",
+        }
+        trace["line"]["width"] = 1.2
+    elif line.fill == "area":
+        trace |= {"fill": "tozeroy", "fillcolor": f"@{line.colour}-soft"}
+    elif line.fill:
+        trace |= {"fill": "tonexty", "fillcolor": "@band"}
+    if line.width == 0:
+        trace["line"]["color"] = "@clear"
+    return trace
+
+
+def _limits(panel: Panel, *, stacked: bool) -> tuple[float, float]:
+    low, high = panel.low, panel.high
+    arrays = [line.values for line in panel.lines if len(line.values)]
+    known = [array[~np.isnan(array)] for array in arrays]
+    known = [array for array in known if len(array)]
+    if stacked and known and len({len(a) for a in arrays}) == 1:
+        known.append(np.nansum(np.array(arrays), axis=0))
+    least = min((float(array.min()) for array in known), default=0.0)
+    most = max((float(array.max()) for array in known), default=1.0)
+    if low is None:
+        low = least - 0.06 * max(1.0, most - least)
+    low = min(low, least)
+    if high is None:
+        high = most + 0.14 * max(1e-9, most - low)
+    return low, max(high, low + 1e-6, 1.0 if panel.low == 0 else -math.inf)
+
+
+def _title(panel: Panel) -> str:
+    names = [
+        f'<span style="color:@{line.colour}">{_sample(line)} {line.name}</span>'
+        for line in panel.lines
+        if line.in_legend and line.name
+    ]
+    unit = f" {panel.unit}" if panel.unit else ""
+    head = f'<b>{panel.title}</b><span style="color:@muted">{unit}</span>'
+    return "   ".join([head, *names])
+
+
+def _sample(line: Line) -> str:
+    return {"solid": "━", "dash": "╍", "dot": "┈"}.get(line.dash, "━")
+
+
+def _note(text: str, x: float, y: float, anchor: str) -> dict[str, Any]:
+    return {
+        "text": text,
+        "x": x,
+        "y": y,
+        "xref": "paper",
+        "yref": "paper",
+        "xanchor": anchor,
+        "yanchor": "bottom",
+        "showarrow": False,
+        "font": {"size": 12, "color": "@text"},
+        "yshift": 3,
+        # Titles begin above the axis labels, where the eye looks for them.
+        "xshift": -MARGIN_PX["l"] + 2 if anchor == "left" else 0,
+    }
+
+
+def _add_threshold(sheet: _Sheet, threshold: Threshold, axis: str) -> None:
+    sheet.shapes.append(
+        {
+            "type": "line",
+            "xref": "paper",
+            "yref": axis,
+            "x0": 0,
+            "x1": 1,
+            "y0": threshold.value,
+            "y1": threshold.value,
+            "line": {"color": f"@{threshold.colour}", "width": 1, "dash": "dash"},
+            "layer": "below",
+        }
+    )
+    sheet.notes.append(
+        {
+            "text": threshold.name,
+            "x": 1,
+            "y": threshold.value,
+            "xref": "paper",
+            "yref": axis,
+            "xanchor": "right",
+            "yanchor": "bottom",
+            "showarrow": False,
+            "font": {"size": 10.5, "color": f"@{threshold.colour}"},
+        }
+    )
+
+
+def _add_marks(
+    sheet: _Sheet, marks: Sequence[Mark], number: int, domain: tuple[float, float]
+) -> None:
+    shown = sorted(marks, key=lambda mark: mark.time_s)[-MARKS_MAX:]
+    axis = f"y{number}"
+    sheet.data.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "event",
+            "x": [mark.time_s * 1000 for mark in shown],
+            "y": [0.5] * len(shown),
+            "yaxis": axis,
+            "marker": {
+                "symbol": "diamond",
+                "size": 8,
+                "color": [f"@{mark.colour}" for mark in shown],
+            },
+            "text": [mark.text for mark in shown],
+            "hovertemplate": "%{text}<extra></extra>",
+        }
+    )
+    sheet.axes[f"yaxis{number}"] = {
+        "domain": list(domain),
+        "range": [0, 1],
+        "visible": False,
+        "fixedrange": True,
+        "anchor": "x",
+    }
+    grave = [mark for mark in shown if mark.colour == "bad"][-20:]
+    for mark in grave:
+        at = mark.time_s * 1000
+        line = {"color": "@bad", "width": 1, "dash": "dot"}
+        sheet.shapes.append(
+            {"type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1,
+             "line": line, "layer": "below", "opacity": 0.55}
+        )  # fmt: skip
+
+
+def gaps(values: Series) -> list[tuple[int, int]]:
+    """Return first and last step of each stretch without data, once there was some."""
+    known = np.flatnonzero(~np.isnan(values))
+    if not len(known):
+        return []
+    edges = [*known.tolist(), len(values)]
+    return [
+        (left + 1, right - 1)
+        for left, right in zip(edges[:-1], edges[1:], strict=True)
+        if right - left > GAP_STEPS_MIN
+    ]
+
+
+def _shade_gaps(sheet: _Sheet, silence: Series) -> None:
+    window = sheet.window
+    for first, last in gaps(silence)[-GAPS_MAX:]:
+        sheet.shapes.append(
+            {
+                "type": "rect",
+                "xref": "x",
+                "yref": "paper",
+                "x0": (window.start_s + (first - 1) * window.step_s) * 1000,
+                "x1": (window.start_s + (last + 1) * window.step_s) * 1000,
+                "y0": 0,
+                "y1": 1,
+                "fillcolor": "@band",
+                "line": {"width": 0},
+                "layer": "below",
+            }
+        )
+        sheet.notes.append(
+            {
+                "text": "no data",
+                "x": (window.start_s + (first + last) / 2 * window.step_s) * 1000,
+                "y": 0,
+                "xref": "x",
+                "yref": "paper",
+                "yanchor": "bottom",
+                "showarrow": False,
+                "font": {"size": 10.5, "color": "@muted"},
+            }
+        )
+
+
+def _layout(sheet: _Sheet) -> dict[str, Any]:
+    window = sheet.window
+    return {
+        "height": sheet.height_px,
+        "margin": MARGIN_PX,
+        "paper_bgcolor": "@clear",
+        "plot_bgcolor": "@clear",
+        "font": {"family": "Inter, system-ui, sans-serif", "size": 12, "color": "@text"},
+        "showlegend": False,
+        "hovermode": "x unified",
+        "hoversubplots": "axis",
+        "hoverlabel": {
+            "bgcolor": "@raised",
+            "bordercolor": "@hair",
+            "font": {"size": 12, "color": "@text"},
+        },
+        "dragmode": "zoom",
+        # A new range is a new axis; new data on the same range keeps what the reader zoomed to.
+        "uirevision": f"{window.end_s - window.start_s:.0f} {window.live}",
+        "xaxis": {
+            "type": "date",
+            "range": [window.start_s * 1000, window.end_s * 1000],
+            "gridcolor": "@grid",
+            "zeroline": False,
+            "showline": True,
+            "linecolor": "@hair",
+            "ticks": "outside",
+            "ticklen": 4,
+            "tickcolor": "@hair",
+            "tickfont": {"size": 11, "color": "@muted"},
+            "hoverformat": "%Y-%m-%d %H:%M:%S UTC",
+            "showspikes": True,
+            "spikemode": "across",
+            "spikethickness": 1,
+            "spikecolor": "@muted",
+            "spikedash": "solid",
+            "anchor": "y" if len(sheet.axes) < 2 else "free",
+            "position": 0,
+        },
+        **sheet.axes,
+        "shapes": sheet.shapes,
+        "annotations": sheet.notes,
+    }

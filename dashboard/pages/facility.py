@@ -1,0 +1,348 @@
+"""Facility: load, heat and queue of one facility on one time axis, and its racks as a grid."""
+
+import math
+from typing import Any
+
+import numpy as np
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dashboard import elements, incidents, maps, shell
+from dashboard.broadcast import Slots, Sources
+from dashboard.charts import facility as charts
+from dashboard.charts import series
+from dashboard.picture import Facility, Picture
+from dashboard.states import TROUBLED, Codes, State
+from dashboard.summary import Summary, age_limit_s, short_place, summarise
+from dashboard.view import View, Window
+from dashboard.wording import DASH, brief, drain_words, duration, number, share, watts, with_unit
+
+NAME = "Facility"
+
+SIGNALS = ("state", "utilisation", "sm", "headroom", "temperature", "power", "age")
+HISTORY_GOOD_FOR_S = 5.0
+HOT_HOSTS = 8
+RACKS_PX = 430
+GRAPH = {"displayModeBar": False, "responsive": True, "doubleClick": False}
+
+
+def layout(view: View) -> list[Component]:
+    """Return the fixed parts."""
+    signals = [
+        (maps.SIGNALS[name].label, view.href(signal=name), _signal(view) == name)
+        for name in SIGNALS
+    ]
+    return [
+        shell.heading(view, elements.slot("facility-title"), elements.slot("facility-switch")),
+        elements.slot("facility-note"),
+        elements.slot("facility-tiles", "Figures", "tiles"),
+        html.Div(
+            [
+                html.Div(
+                    dcc.Graph(id="facility-chart", config=GRAPH, figure={}, className="timeline"),
+                    className="section",
+                ),
+                html.Div(
+                    [
+                        elements.section(
+                            "Racks",
+                            elements.slot("facility-racks"),
+                            elements.choices(signals, "Colour by"),
+                        ),
+                        elements.slot("facility-legend"),
+                        elements.section("Backlog by queue", elements.slot("facility-queues")),
+                    ]
+                ),
+            ],
+            className="columns",
+        ),
+        elements.section("Open incidents", elements.slot("facility-incidents")),
+        html.Div(
+            [
+                elements.section("Least headroom", elements.slot("facility-hot")),
+                elements.section("Events", elements.slot("facility-events")),
+            ],
+            className="columns even",
+        ),
+    ]
+
+
+async def render(view: View, sources: Sources) -> Slots:
+    """Compute the live parts."""
+    picture = sources.picture
+    summaries, states = summarise(picture, sources.now_s)
+    summary = _chosen(view, summaries)
+    if summary is None:
+        return _nothing(view, sources)
+    facility = summary.facility
+    window = view.window(sources.now_s)
+    past = await _past(view, window, facility, sources)
+    backlog = charts.backlog_parts(window, past["queues"])
+    opened = await incidents.opened(sources)
+    own = None if opened is None else [r for r in opened if r.facility_id == facility.facility_id]
+    trend = series.drain(series.total(backlog.values(), window.points), window.step_s)
+    queues = [q for q in picture.queues if q.facility_id == facility.facility_id]
+    return {
+        "facility-title": {"children": _title(summary)},
+        "facility-switch": {"children": _switch(view, summaries, facility)},
+        "facility-note": {"children": html.Div(window.note, className="note") if window.note else None},
+        "facility-tiles": {"children": _tiles(summary, trend)},
+        "facility-chart": {"figure": charts.figure(window, summary, past, backlog)},
+        "facility-racks": {"children": _racks(view, sources, facility, states)},
+        "facility-legend": {"children": _legend(_signal(view))},
+        "facility-queues": {"children": _queues(queues, backlog, window)},
+        "facility-incidents": {"children": incidents.listing(view, own, picture)},
+        "facility-hot": {"children": _hot(view, picture, facility, states, sources.now_s)},
+        "facility-events": {"children": _events(view, facility, past["events"])},
+    }
+
+
+def _signal(view: View) -> str:
+    return view.get("signal") if view.get("signal") in SIGNALS else "state"
+
+
+def _chosen(view: View, summaries: list[Summary]) -> Summary | None:
+    """Return the facility of the address; without one, the first."""
+    wanted = view.get("facility")
+    found = [s for s in summaries if s.facility.slug == wanted or not wanted]
+    return found[0] if found else None
+
+
+def _nothing(view: View, sources: Sources) -> Slots:
+    if sources.as_of_s is None:
+        told = elements.empty("Waiting for the database", sources.trouble or "Connecting …")
+    else:
+        told = elements.empty("No such facility", f"Nothing is known of {view.get('facility')!r}.")
+    blank = (
+        "facility-switch", "facility-note", "facility-racks", "facility-legend",
+        "facility-queues", "facility-incidents", "facility-hot", "facility-events",
+    )  # fmt: skip
+    return {
+        "facility-title": {"children": view.get("facility") or "Facility"},
+        "facility-tiles": {"children": told},
+        **dict.fromkeys(blank, {"children": None}),
+    }
+
+
+async def _past(
+    view: View, window: Window, facility: Facility, sources: Sources
+) -> dict[str, list[Any]]:
+    """Ask for the series of the window; `live` windows are asked again every few seconds."""
+    values = {
+        "facility_id": facility.facility_id,
+        "start_s": window.start_s,
+        "end_s": window.end_s,
+        "step_s": window.step_s,
+        "rack_step_s": max(60, window.step_s),
+    }
+    times = (view.range_name, view.get("from"), view.get("to"))
+    good_for_s = max(HISTORY_GOOD_FOR_S, window.step_s / 4)
+    found = {}
+    for name in ("rollup", "racks", "queues", "events"):
+
+        async def ask(name: str = name) -> list[Any]:
+            return await sources.queries.rows("facility", name, values)
+
+        question = ("facility", name, facility.facility_id, *times)
+        found[name] = await sources.history.get(question, good_for_s, ask)
+    return found
+
+
+def _title(summary: Summary) -> list[Any]:
+    row = summary.facility.row
+    about = [row.provider, row.region, *summary.facility.models]
+    return [summary.facility.title, html.Small(" · ".join(part for part in about if part))]
+
+
+def _switch(view: View, summaries: list[Summary], facility: Facility) -> Component:
+    links = [
+        dcc.Link(
+            [html.Span(s.facility.title), html.Small(_one_word(s))],
+            href=view.href(facility=s.facility.slug),
+            className="menu-item chosen" if s.facility is facility else "menu-item",
+        )
+        for s in summaries
+    ]
+    return html.Details([html.Summary("Facilities"), html.Div(links)], className="menu")
+
+
+def _one_word(summary: Summary) -> str:
+    if summary.queues_only:
+        return "queues only"
+    if summary.is_stale:
+        return "stale"
+    faulty = summary.count(*TROUBLED)
+    return f"{faulty} faulty" if faulty else "ok"
+
+
+def _tiles(summary: Summary, trend: series.Drain | None) -> list[Component]:
+    backlog = summary.backlog
+    tiles = []
+    if not summary.queues_only:
+        mean, low, _, high = summary.load
+        spread = f"p10 {low:.0f} · p90 {high:.0f}" if not math.isnan(low) else "not told"
+        faulty = summary.count(*TROUBLED)
+        stale = summary.count(State.STALE, State.UNKNOWN)
+        tiles = [
+            elements.tile(
+                "Healthy",
+                [number(summary.healthy), html.Small(f" of {number(summary.contracted)}")],
+                " · ".join(
+                    [f"{number(faulty)} faulty"] * bool(faulty)
+                    + [f"{number(stale)} stale"] * bool(stale)
+                )
+                or share(summary.healthy, summary.contracted),
+                "bad" if faulty else "warn" if stale else "",
+            ),
+            elements.tile("Utilisation", with_unit(mean, "%"), spread),
+            elements.tile("SM activity", with_unit(summary.sm, "%"), "of the multiprocessors at work"),
+            _headroom_tile(summary),
+            elements.tile(
+                "Power",
+                watts(summary.power_mw),
+                f"{share(summary.power_mw, summary.power_limit_mw, 0)} of the boards' limit"
+                if not math.isnan(summary.power_limit_mw)
+                else "accelerators only",
+            ),
+        ]
+    if backlog.size is not None:
+        hours = backlog.gpu_hours if backlog.gpus else None
+        value = (
+            [brief(hours), html.Small(" GPU-h")]
+            if hours is not None
+            else [brief(backlog.size), html.Small(f" {backlog.size_unit}")]
+        )
+        tiles.append(elements.tile("Backlog", value, drain_words(backlog.size, trend)))
+    time_s = backlog.time_s if summary.queues_only else summary.time_s
+    note = f"{summary.hosts - summary.stale_hosts} of {summary.hosts} hosts report"
+    aged = elements.age(time_s, age_limit_s(summary))
+    tiles.append(elements.tile("Data age", aged, "" if summary.queues_only else note))
+    return tiles
+
+
+def _headroom_tile(summary: Summary) -> Component:
+    least = summary.headroom_min
+    if math.isnan(least):
+        return elements.tile("Thermal headroom", DASH, "not visible from inside")
+    tone = "bad" if least <= charts.HEADROOM_SPENT else "warn" if least <= charts.HEADROOM_LOW else ""
+    note = f"p1 {summary.headroom_p1:.0f} °C · {summary.hottest_rack}"
+    return elements.tile("Thermal headroom", with_unit(least, "°C"), note, tone)
+
+
+def _racks(view: View, sources: Sources, facility: Facility, states: Codes) -> Component:
+    if facility.seats.start == facility.seats.stop:
+        return elements.empty("No accelerators", "This facility shows its queues only.")
+    signal = _signal(view)
+    mosaic = sources.maps.of(sources.picture, facility.slug)
+    codes = maps.levels(sources.picture, states, signal, sources.now_s)
+    spec = {
+        "layout": sources.blobs(mosaic.layout),
+        "values": sources.blobs(maps.cells(mosaic, codes)),
+        "ramp": maps.SIGNALS[signal].ramp,
+        "mode": "racks",
+        "height": RACKS_PX,
+        "facility": facility.slug,
+    }
+    label = f"Racks of {facility.title}, coloured by {maps.SIGNALS[signal].label}"
+    return elements.canvas("mosaic", spec, label, "mosaic")
+
+
+def _legend(signal: str) -> Component:
+    return shell.signal_legend(signal)
+
+
+def _queues(queues: list[Any], backlog: dict[Any, series.Series], window: Window) -> Component:
+    if not queues:
+        return elements.empty("No queue source", "No agent here reads a queue.")
+    rows = []
+    for queue in sorted(queues, key=lambda q: -(q.gpus_waiting or q.waiting or 0)):
+        past = backlog.get((queue.source, queue.queue))
+        chart = (
+            None
+            if past is None
+            else elements.spark(
+                series.rounded(past),
+                f"Backlog of {queue.queue}",
+                start_s=window.start_s,
+                step_s=window.step_s,
+                tone="backlog",
+                unit="GPUs" if queue.gpus_waiting is not None else queue.unit,
+            )
+        )
+        rows.append(
+            [
+                [html.B(queue.queue), html.Small(f" {queue.source}")],
+                chart,
+                [brief(queue.waiting), html.Small(f" {queue.unit}")],
+                brief(queue.gpus_waiting),
+                duration(queue.oldest_wait_seconds),
+                elements.age(queue.time_s, 180),
+            ]
+        )
+    columns = (
+        ("Queue", ""), ("", "chart"), ("Waiting", "num"), ("GPUs", "num"), ("Oldest", "num"),
+        ("Age", "num"),
+    )  # fmt: skip
+    return elements.table(columns, rows)
+
+
+def _hot(
+    view: View, picture: Picture, facility: Facility, states: Codes, now_s: float
+) -> Component:
+    """The hosts with the least headroom, worst first."""
+    headroom = maps.signal_values(picture, "headroom", now_s)
+    shown = states < State.LOST
+    spare = np.where(shown, headroom, np.nan)[facility.seats]
+    order = np.argsort(np.where(np.isnan(spare), np.inf, spare), kind="stable")
+    rows: list[list[Any]] = []
+    seen: set[int] = set()
+    for seat in (order + facility.seats.start).tolist():
+        position = int(picture.host_of[seat])
+        if math.isnan(float(headroom[seat])) or not shown[seat] or len(rows) == HOT_HOSTS:
+            break
+        if position in seen:
+            continue
+        seen.add(position)
+        host = picture.hosts[position]
+        heat = float(picture.readings["temperature_gpu_celsius"][seat])
+        left = float(headroom[seat])
+        load = picture.readings["utilization_gpu_percent"][host.first : host.last]
+        told = load[~np.isnan(load)]
+        tone = "bad" if left <= charts.HEADROOM_SPENT else "warned" if left <= charts.HEADROOM_LOW else ""
+        rows.append(
+            [
+                dcc.Link(host.name, href=view.elsewhere("/host", facility=facility.slug, host=host.name)),
+                short_place(host.place),
+                f"GPU {int(picture.index_of[seat])}",
+                html.B(with_unit(left, "°C"), className=tone),
+                with_unit(heat, "°C"),
+                with_unit(float(told.mean()), "%") if len(told) else DASH,
+            ]
+        )
+    if not rows:
+        return elements.empty("No temperatures", "Nothing here tells its temperature now.")
+    columns = (
+        ("Host", ""), ("Rack", ""), ("Hottest", ""), ("Headroom", "num"), ("Temperature", "num"),
+        ("Load", "num"),
+    )  # fmt: skip
+    return elements.table(columns, rows)
+
+
+def _events(view: View, facility: Facility, rows: list[Any]) -> Component:
+    if not rows:
+        return elements.empty("No events", "Nothing happened in this range.")
+    shown = [
+        [
+            elements.since(row.time_s),
+            elements.tag(charts.event_words(row), charts.event_tone(row)),
+            [
+                dcc.Link(
+                    row.host, href=view.elsewhere("/host", facility=facility.slug, host=row.host)
+                ),
+                "" if row.index is None else f" · GPU {row.index}",
+            ],
+            row.message,
+        ]
+        for row in rows[:12]
+    ]
+    return elements.table((("Ago", "num"), ("Event", ""), ("Where", ""), ("", "wide")), shown)

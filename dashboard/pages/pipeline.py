@@ -1,0 +1,307 @@
+"""Pipeline: the instrument watching itself, from the agents' spools to the age of this page."""
+
+from typing import Any
+
+import numpy as np
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dashboard import elements, shell
+from dashboard.broadcast import Slots, Sources
+from dashboard.charts import series
+from dashboard.charts.timeline import Line, Panel, timeline
+from dashboard.view import View, Window
+from dashboard.wording import DASH, brief, duration, number, octets, plural, with_unit
+
+NAME = "Pipeline"
+
+QUERIES = (
+    "collectors", "agents", "streams", "quarantine", "delivery", "gaps", "lost_ranges", "database",
+)  # fmt: skip
+GOOD_FOR_S = 2.0
+COLLECTOR_SILENT_S = 30.0
+LAG_HIGH = 5000
+GRAPH = {"displayModeBar": False, "responsive": True, "doubleClick": False}
+
+Rows = dict[str, list[Any]]
+
+
+def layout(view: View) -> list[Component]:
+    """Return the fixed parts."""
+    graph = dcc.Graph(id="pipeline-chart", config=GRAPH, figure={})
+    return [
+        shell.heading(view, "Pipeline"),
+        elements.slot("pipeline-flow", "From host to screen", "flow"),
+        elements.slot("pipeline-notes"),
+        html.Div(
+            [
+                elements.section("Collectors", elements.slot("pipeline-collectors")),
+                html.Div(graph, className="section"),
+            ],
+            className="columns even",
+        ),
+        elements.section("Agents", elements.slot("pipeline-agents")),
+        html.Div(
+            [
+                elements.section(
+                    "Quarantine, last 24 h", elements.slot("pipeline-quarantine")
+                ),
+                elements.section(
+                    "Accounts: sent = stored + dropped + on the way",
+                    elements.slot("pipeline-accounts"),
+                ),
+            ],
+            className="columns even",
+        ),
+    ]
+
+
+async def render(view: View, sources: Sources) -> Slots:
+    """Compute the live parts."""
+    window = view.window(sources.now_s, 200)
+    rows: Rows = {}
+    for name in QUERIES:
+
+        async def ask(name: str = name) -> list[Any]:
+            return await sources.queries.rows("pipeline", name)
+
+        rows[name] = await sources.history.get(("pipeline", name), GOOD_FOR_S, ask)
+
+    async def ask_ingest() -> list[Any]:
+        values = {"start_s": window.start_s, "end_s": window.end_s, "step_s": window.step_s}
+        return await sources.queries.rows("pipeline", "ingest", values)
+
+    times = ("ingest", view.range_name, view.get("from"), view.get("to"))
+    ingest = await sources.history.get(times, max(5.0, window.step_s / 4), ask_ingest)
+    return {
+        "pipeline-flow": {"children": _flow(rows, sources)},
+        "pipeline-notes": {"children": _notes(rows)},
+        "pipeline-collectors": {"children": _collectors(rows["collectors"], sources.now_s)},
+        "pipeline-chart": {"figure": _figure(window, ingest)},
+        "pipeline-agents": {"children": _agents(rows["agents"], sources)},
+        "pipeline-quarantine": {"children": _quarantine(rows["quarantine"])},
+        "pipeline-accounts": {"children": _accounts(rows)},
+    }
+
+
+def _flow(rows: Rows, sources: Sources) -> list[Component]:
+    """The way of a sample, each station with the one figure that says whether it flows."""
+    agents = rows["agents"]
+    known = sum(row.known for row in agents)
+    heard = sum(row.heard for row in agents)
+    spooled = sum(row.spool_messages or 0 for row in agents)
+    oldest = [row.spool_oldest_s for row in agents if row.spool_oldest_s is not None]
+    behind = sum(row.behind or 0 for row in rows["streams"])
+    alive = [c for c in rows["collectors"] if _is_alive(c, sources.now_s)]
+    waiting = [c for c in rows["collectors"] if c.waiting_for]
+    rate = sum(c.rows_per_second for c in alive)
+    commit = max((c.commit_seconds for c in alive), default=None)
+    [database] = rows["database"]
+    newest = [s for s in sources.picture.time_s.tolist() if s == s]  # noqa: PLR0124 - not NaN
+    return [
+        _station(
+            "Agents",
+            [number(heard), html.Small(f" of {number(known)} heard")],
+            "all heard within a minute" if heard == known else f"{number(known - heard)} silent",
+            "" if known and heard == known else "warn",
+        ),
+        _station(
+            "Spools",
+            [brief(spooled), html.Small(" messages")],
+            ["oldest ", elements.since(min(oldest))] if oldest else "nothing waits on hosts",
+            "warn" if oldest and sources.now_s - min(oldest) > 60 else "",
+        ),
+        _station(
+            "Broker",
+            [brief(behind), html.Small(" behind")],
+            plural(len(rows["streams"]), "topic"),
+            "warn" if behind > LAG_HIGH else "",
+        ),
+        _station(
+            "Collectors",
+            [brief(rate), html.Small(" rows/s")],
+            f"waits for {waiting[0].waiting_for}" if waiting else f"{len(alive)} at work",
+            "bad" if not alive else "warn" if waiting else "",
+        ),
+        _station(
+            "Database",
+            octets(database.bytes),
+            f"commit {duration_ms(commit)} · {_tier(database)}",
+            "warn" if database.connections > 0.9 * database.connections_max else "",
+        ),
+        _station(
+            "This page",
+            elements.age(max(newest), 30) if newest else DASH,
+            f"newest sample · {plural(sources.counters['viewers'], 'viewer')}",
+        ),
+    ]
+
+
+def _station(name: str, value: Any, note: Any, tone: str = "") -> Component:
+    return elements.tile(name, value, note, f"station {tone}")
+
+
+def duration_ms(seconds: float | None) -> str:
+    """Return a short time in milliseconds."""
+    return DASH if seconds is None else with_unit(seconds * 1000, "ms")
+
+
+def _tier(database: Any) -> str:
+    if database.timescale:
+        return f"TimescaleDB {database.timescale}"
+    return f"PostgreSQL {database.version.split()[0]}"
+
+
+def _is_alive(collector: Any, now_s: float) -> bool:
+    return bool(now_s - collector.reported_s < COLLECTOR_SILENT_S)
+
+
+def _notes(rows: Rows) -> list[Component]:
+    """What an operator should know about the whole pipe, in sentences."""
+    notes = []
+    unsigned = sum(row.known - row.signed for row in rows["agents"])
+    if unsigned:
+        notes.append(
+            f"{plural(unsigned, 'agent sends', 'agents send')} unsigned messages: whoever reaches "
+            "the broker could speak for these hosts."
+        )
+    if not rows["collectors"]:
+        notes.append("No collector has reported within a day: nothing is being stored.")
+    notes += [
+        f"{row.topic}: {number(row.messages)} messages were deleted by the broker before they "
+        f"were read ({row.reason})."
+        for row in rows["lost_ranges"]
+    ]
+    return [html.Div(note, className="note-line") for note in notes]
+
+
+def _collectors(rows: list[Any], now_s: float) -> Component:
+    if not rows:
+        return elements.empty(
+            "No collector", "Nobody moves messages from the broker to here.", "fleetgauge collector"
+        )
+    shown = [
+        [
+            [html.B(row.instance), html.Small(f" {row.version}")],
+            brief(row.rows_per_second),
+            brief(row.rows_stored),
+            duration_ms(row.commit_seconds),
+            brief(sum((row.lag or {}).values())),
+            number(row.messages_quarantined),
+            _condition(row, now_s),
+            elements.age(row.reported_s, COLLECTOR_SILENT_S),
+        ]
+        for row in rows
+    ]
+    columns = (
+        ("Collector", ""), ("Rows/s", "num"), ("Stored", "num"), ("Commit", "num"),
+        ("Behind", "num"), ("Quarantined", "num"), ("State", ""), ("Heard", "num"),
+    )  # fmt: skip
+    return elements.table(columns, shown)
+
+
+def _condition(row: Any, now_s: float) -> Component:
+    if row.waiting_for:
+        return elements.tag(f"waits for {row.waiting_for}", "warn")
+    if not _is_alive(row, now_s):
+        return elements.tag("silent", "bad")
+    return elements.tag("storing", "good")
+
+
+def _figure(window: Window, rows: list[Any]) -> dict[str, Any]:
+    rate = series.on_grid(rows, window, ("rows_per_second",))["rows_per_second"]
+    if len(rate) and not np.isnan(rate[-1]):
+        rate[-1] = np.nan  # the unfinished step is always low
+    panel = Panel("Stored for each moment", "rows/s", [Line("", rate, "load", fill="area")])
+    return timeline(window, [panel], panel_px=170, silence=rate[:-1])
+
+
+def _agents(rows: list[Any], sources: Sources) -> Component:
+    by_id = {row.facility_id: row for row in rows}
+    shown = []
+    for facility in sources.picture.facilities:
+        row = by_id.get(facility.facility_id)
+        if row is None:
+            continue
+        silent = row.known - row.heard
+        shown.append(
+            [
+                html.B(facility.title),
+                number(row.hosts),
+                [number(row.heard), html.Small(f" · {number(silent)} silent", className="warned")]
+                if silent
+                else number(row.heard),
+                ", ".join(row.versions or []) or DASH,
+                brief(row.spool_messages),
+                octets(row.spool_bytes),
+                elements.since(row.spool_oldest_s),
+                DASH if row.tick_milliseconds_max is None
+                else with_unit(row.tick_milliseconds_max, "ms", 1),
+                octets(row.resident_bytes_max),
+                "signed" if row.known and row.signed == row.known else "unsigned",
+                elements.age(row.newest_s, 60),
+            ]
+        )  # fmt: skip
+    if not shown:
+        return elements.empty("No agent yet", "No host has reported.", "fleetgauge agent")
+    columns = (
+        ("Facility", ""), ("Hosts", "num"), ("Heard", "num"), ("Agent", ""), ("Spooled", "num"),
+        ("Spool size", "num"), ("Oldest", "num"), ("Slowest tick", "num"), ("Memory", "num"),
+        ("Messages", ""), ("Newest", "num"),
+    )  # fmt: skip
+    return elements.table(columns, shown)
+
+
+def _quarantine(rows: list[Any]) -> Component:
+    if not rows:
+        return html.Div(
+            [html.I(className="tick"), "Every message could be read."], className="all-well"
+        )
+    shown = [
+        [
+            elements.tag(row.reason, "warn"),
+            number(row.count),
+            [row.detail, html.Small(f"{row.topic} [{row.partition}] @ {row.offset}")],
+            octets(row.payload_bytes),
+            elements.since(row.newest_s),
+        ]
+        for row in rows
+    ]
+    columns = (("Reason", ""), ("Count", "num"), ("Newest", "wide"), ("Size", "num"), ("Ago", "num"))
+    return elements.table(columns, shown, "stacked")
+
+
+def _accounts(rows: Rows) -> Component:
+    """Per stream: what was given out, and where each of it is."""
+    if not rows["delivery"]:
+        return elements.empty("Nothing sent yet", "No host has given out a message.")
+    shown = []
+    for row in rows["delivery"]:
+        own = [gap for gap in rows["gaps"] if gap.stream == row.stream]
+        dropped = sum(gap.messages for gap in own if gap.reason is not None)
+        missing = sum(gap.messages for gap in own if gap.reason is None)
+        sent = row.stored + dropped + missing + row.not_arrived
+        shown.append(
+            [
+                html.B(row.stream),
+                number(sent),
+                number(row.stored),
+                number(dropped),
+                html.Span(number(missing), className="warned" if missing else ""),
+                number(row.not_arrived),
+                number(row.repeated),
+            ]
+        )
+    reasons = [
+        html.Div(
+            f"{gap.stream}: {plural(gap.messages, 'message')} of {plural(gap.hosts, 'host')} — "
+            + (gap.reason or "nobody has said why yet; they may still come"),
+            className="note-line",
+        )
+        for gap in rows["gaps"]
+    ]
+    columns = (
+        ("Stream", ""), ("Sent", "num"), ("Stored", "num"), ("Dropped", "num"),
+        ("Unexplained", "num"), ("On the way", "num"), ("Repeats", "num"),
+    )  # fmt: skip
+    return html.Div([elements.table(columns, shown), *reasons])
