@@ -71,8 +71,10 @@ def load_policy(path: str = "") -> XidPolicy:
     for entry in policy.xid:
         if entry.klass not in policy.classes:
             problems.append(f"{file}:xid {entry.codes}: there is no class {entry.klass}")
-        problems += [f"{file}:xid {code}: stands twice" for code in entry.codes if code in seen]
-        seen.update(entry.codes)
+        for code in entry.codes:
+            if code in seen:
+                problems.append(f"{file}:xid {code}: stands twice")
+            seen.add(code)
     if problems:
         raise ConfigError(problems)
     return policy
