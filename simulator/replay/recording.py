@@ -8,6 +8,7 @@ import gzip
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TextIO, cast
 
@@ -145,6 +146,7 @@ def parse_time_s(text: str) -> int:
     return int(text)
 
 
+@lru_cache(maxsize=4096)
 def parse_name(text: str) -> str:
     """Return a name that is harmless everywhere, or the empty one.
 
