@@ -1,0 +1,94 @@
+"""Measure the product, and print the figures.
+
+Each bench starts what it needs on this machine (embedded services, the product's own programs as
+processes), measures, and prints medians with their spread; progress goes to standard error.
+
+    fleetgauge bench agent
+    fleetgauge bench latency --json
+    fleetgauge bench wall --help
+
+A figure is worth what its surroundings are: docs/benchmarks.md says how to run them and what is
+unfair about each.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from benchmarks.report import SPREAD, this_machine
+from telemetry import logs
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where a bench is and what it measures."""
+
+    module: str
+    sentence: str
+
+
+# A bench is a module with `add_arguments(parser)` and `measure(arguments) -> Report`.
+BENCHES = {
+    "agent": Bench("benchmarks.agent", "what an agent costs its host"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one parser a bench."""
+    choices = parser.add_subparsers(dest="bench", required=True, metavar="NAME")
+    for name, bench in BENCHES.items():
+        module = import_module(bench.module)
+        own = choices.add_parser(
+            name,
+            help=bench.sentence,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        own.add_argument("--json", action="store_true", help="print one JSON object")
+        own.add_argument("--runs", type=int, default=1, help="repetitions [1]; publish five")
+        module.add_arguments(own)
+        own.set_defaults(measure=module.measure)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run one bench and print its figures."""
+    logs.configure("bench", "warning")
+    logging.getLogger("collector").setLevel(logging.ERROR)
+    machine = this_machine()
+    document = arguments.measure(arguments).document(machine)
+    if arguments.json:
+        sys.stdout.write(json.dumps(document) + "\n")
+    else:
+        sys.stdout.write("\n".join(_lines(document)) + "\n")
+    return 0
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    """Return the figures for a person."""
+    machine = document["machine"]
+    lines = [
+        (
+            f"{document['bench']}: {len(document['runs'])} runs, {machine['cores']} cores of "
+            f"{machine['cpu']}, load {machine['load_average_at_start'][0]}"
+        )
+    ]
+    lines += _figures(document["figures"], "  ")
+    return lines + [f"  note: {note}" for note in document["notes"]]
+
+
+def _figures(figures: dict[str, Any], indent: str) -> list[str]:
+    lines = []
+    for name, value in figures.items():
+        if name.endswith(SPREAD):
+            continue
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", *_figures(value, indent + "  ")]
+            continue
+        spread = figures.get(name + SPREAD)
+        between = f"   [{spread[0]} .. {spread[1]}]" if spread and spread[0] != spread[1] else ""
+        lines.append(f"{indent}{name:<44}{'not measured' if value is None else value}{between}")
+    return lines
