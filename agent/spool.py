@@ -11,7 +11,8 @@ given twice. Every row carries a checksum: SQLite notices a torn write, but not 
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 from agent.drafts import SampleTick
@@ -21,6 +22,7 @@ from telemetry.metrics import Group
 from telemetry.streams import Stream
 
 REFUSED_KEPT_MAX = 16
+EPOCH_MAX = 1 << 60
 EVICTED_SHARE = 20  # a full spool makes room by a twentieth, so that it is not at it all the time
 
 # The disk's fault and not the file's: https://www.sqlite.org/rescode.html
@@ -64,6 +66,9 @@ create table if not exists refused (
     payload blob not null
 );
 """
+
+_FORWARDS = "select stream, boot_epoch, seq, made_us, payload, checksum from messages"
+_BACKWARDS = f"{_FORWARDS} order by rowid desc"
 
 
 class SpoolDamagedError(FleetgaugeError):
@@ -118,11 +123,13 @@ class Spool:
                     self._connection.execute("rollback")
                 raise
 
-    def begin_epoch(self, floor: int) -> int:
-        """Start a new boot epoch above every earlier one and not below `floor`, and return it."""
+    def begin_epoch(self, floor: int, leap: int) -> int:
+        """Start a boot epoch, `leap` above the last one or at `floor` if that is more."""
         with self.transaction():
-            before = self.fact("boot_epoch")
-            epoch = max(floor, int(before) + 1) if before and before.isdigit() else floor
+            fact = self.fact("boot_epoch") or b""
+            before = int(fact) if fact.isdigit() else 0
+            # An absurd number comes from a damaged file, and no message could carry it.
+            epoch = max(floor, before + leap if before < EPOCH_MAX else 0)
             self.adopt_epoch(epoch, {})
         return epoch
 
@@ -200,15 +207,8 @@ class Spool:
         return row[0]
 
     def messages(self) -> Iterator[tuple[Slot, int, bytes]]:
-        """Yield every sound message with the time it was made, as far as the file can be read."""
-        rows = self._connection.execute(
-            "select stream, boot_epoch, seq, made_us, payload, checksum from messages"
-        )
-        for stream, boot_epoch, seq, made_us, payload, checksum in rows:
-            if stream in set(Stream) and isinstance(payload, bytes) and isinstance(made_us, int):
-                slot = Slot(Stream(stream), boot_epoch, seq)
-                if checksum == _checksum(slot, payload):
-                    yield slot, made_us, payload
+        """Yield every message with the time it was made; unsound ones are left out."""
+        return sound_messages(self._connection)
 
     def remove(self, slots: Iterable[Slot]) -> None:
         """Delete messages, within a transaction; those that are not there are skipped."""
@@ -304,6 +304,32 @@ class Spool:
         return _sound_numbers(row)[0]
 
 
+def schema_of(connection: sqlite3.Connection) -> set[str]:
+    """Return the definitions of all tables."""
+    return {sql for (sql,) in connection.execute("select sql from sqlite_master where sql <> ''")}
+
+
+@cache
+def expected_schema() -> set[str]:
+    """Return the definitions that a spool has. A damaged one may still be valid SQL."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_SCHEMA)
+        return schema_of(connection)
+
+
+def sound_messages(
+    connection: sqlite3.Connection, *, backwards: bool = False
+) -> Iterator[tuple[Slot, int, bytes]]:
+    """Yield every sound message of a file with the time it was made, as far as it can be read."""
+    with translated():
+        rows = connection.execute(_BACKWARDS if backwards else _FORWARDS)
+        for stream, boot_epoch, seq, made_us, payload, checksum in rows:
+            if stream in set(Stream) and isinstance(payload, bytes) and isinstance(made_us, int):
+                slot = Slot(Stream(stream), boot_epoch, seq)
+                if checksum == _checksum(slot, payload):
+                    yield slot, made_us, payload
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn SQLite's errors into ours.
@@ -314,6 +340,9 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError as error:
+        # Python could not read SQLite's own words about a damaged file, or a damaged text.
+        raise SpoolDamagedError(str(error)) from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in _DISK_TROUBLE:

@@ -10,9 +10,18 @@ import fcntl
 import logging
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
-from agent.spool import Spool, SpoolDamagedError, translated
+from agent.spool import (
+    Slot,
+    Spool,
+    SpoolDamagedError,
+    expected_schema,
+    schema_of,
+    sound_messages,
+    translated,
+)
 from telemetry.errors import ConfigError, RetryableError
 
 log = logging.getLogger(__name__)
@@ -74,11 +83,12 @@ class SpoolFile:
             os.close(self._lock)
             self._lock = None
 
-    def open(self, stamp: int) -> Spool:
+    def open(self, stamp: int, damaged: str = "") -> Spool:
         """Open the spool, or a new one if the file is not sound.
 
         Args:
             stamp: a number for the name of the file that is set aside, such as the time.
+            damaged: how the file has shown that it is not sound, though it may look so.
 
         Raises:
             RetryableError: the disk is full, read-only or broken.
@@ -86,7 +96,7 @@ class SpoolFile:
         try:
             if self._lock is None:
                 self.lock()
-            return self._open()
+            return self._replace(damaged, stamp) if damaged else self._open()
         except SpoolDamagedError as error:
             return self._replace(str(error), stamp)
 
@@ -117,7 +127,9 @@ class SpoolFile:
         (version,) = connection.execute("pragma user_version").fetchone()
         if version not in (0, VERSION):
             raise SpoolDamagedError(f"the file is of version {version}, this agent's is {VERSION}")
-        (verdict,) = connection.execute("pragma quick_check(1)").fetchone()
+        if version == VERSION and schema_of(connection) != expected_schema():
+            raise SpoolDamagedError("the tables are not those of a spool")
+        (verdict,) = connection.execute("pragma integrity_check(1)").fetchone()
         if verdict != "ok":
             raise SpoolDamagedError(str(verdict))
         connection.execute(f"pragma user_version = {VERSION}")
@@ -160,18 +172,28 @@ def _salvage(aside: Path, spool: Spool) -> int:
 
     Messages that were confirmed in the meantime may rise again; the collector drops repeats.
     """
-    epoch, saved = 0, 0
+    saved: set[Slot] = set()
     with spool.transaction():
-        try:
-            damaged = sqlite3.connect(aside, isolation_level=None)
+        # From both ends, since reading stops at the first page that makes no sense.
+        for backwards in (False, True):
             try:
-                for slot, made_us, payload in Spool(damaged, 1 << 40).messages():
-                    spool.add(slot, made_us, payload)
-                    epoch, saved = max(epoch, slot.boot_epoch), saved + 1
-            finally:
-                damaged.close()
-        except (sqlite3.Error, SpoolDamagedError, RetryableError) as error:
-            log.debug("the damaged spool could be read this far: %s", error)
-        if epoch:
-            spool.adopt_epoch(epoch, {})
-    return saved
+                for slot, made_us, payload in _readable(aside, backwards=backwards):
+                    if slot not in saved:
+                        spool.add(slot, made_us, payload)
+                        saved.add(slot)
+            except (SpoolDamagedError, RetryableError) as error:
+                log.debug("the damaged spool could be read this far: %s", error)
+        if saved:
+            spool.adopt_epoch(max(slot.boot_epoch for slot in saved), {})
+    return len(saved)
+
+
+def _readable(aside: Path, *, backwards: bool) -> Iterator[tuple[Slot, int, bytes]]:
+    with translated():
+        damaged = sqlite3.connect(aside, isolation_level=None)
+        try:
+            # Another table's damaged definition must not keep this one from being read.
+            damaged.execute("pragma writable_schema = on")
+            yield from sound_messages(damaged, backwards=backwards)
+        finally:
+            damaged.close()

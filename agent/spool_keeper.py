@@ -7,6 +7,7 @@ own. When the disk is back, what is left in memory moves there, and the epoch go
 
 import logging
 from collections.abc import Callable, Sequence
+from random import Random
 
 from agent.counters import Counters
 from agent.drafts import SampleTick
@@ -18,6 +19,7 @@ from telemetry.errors import RetryableError
 log = logging.getLogger(__name__)
 
 DISK_RETRY_S = 30.0
+EPOCH_LEAP_MAX = 1 << 20
 SPOOL_ERRORS = (RetryableError, SpoolDamagedError)
 
 # Gives ticks that were found in a spool a place in messages of a boot epoch, in a transaction.
@@ -53,6 +55,7 @@ class SpoolKeeper:
         self._counters = counters
         self._memory_bytes_max = memory_bytes_max
         self._settle = settle
+        self._random = Random()  # noqa: S311 - a number that is not likely to come again, no secret
         self._retry_at_s: float | None = None
         self.boot_epoch = 0
         if not self._try_disk():
@@ -72,14 +75,14 @@ class SpoolKeeper:
         """Go on with a new file if the old one was damaged, else in memory."""
         self._trouble(error)
         self._close_spool()
-        if not (isinstance(error, SpoolDamagedError) and self._try_disk()):
+        if not (isinstance(error, SpoolDamagedError) and self._try_disk(damaged=str(error))):
             self._use_memory()
 
-    def return_to_disk(self) -> None:
-        """If the disk is usable again, move there what is in memory."""
+    def return_to_disk(self, *, now: bool = False) -> None:
+        """If the disk is usable again, move there what is in memory; asked every so often."""
         if self._file is None or self._retry_at_s is None:
             return
-        if self._clock.monotonic_s() < self._retry_at_s:
+        if self._clock.monotonic_s() < self._retry_at_s and not now:
             return
         self._retry_at_s = self._clock.monotonic_s() + DISK_RETRY_S
         disk: Spool | None = None
@@ -99,20 +102,21 @@ class SpoolKeeper:
 
     def close(self) -> None:
         """Close the spool and let another agent have the file."""
+        self.return_to_disk(now=True)
         self._close_spool()
         if self._file is not None:
             self._file.unlock()
 
-    def _try_disk(self) -> bool:
+    def _try_disk(self, damaged: str = "") -> bool:
         if self._file is None:
             return False
         try:
-            spool = self._file.open(self._floor())
+            spool = self._file.open(self._floor(), damaged)
         except SPOOL_ERRORS as error:
             self._trouble(error)
             return False
         try:
-            self.boot_epoch = spool.begin_epoch(self._floor())
+            self.boot_epoch = spool.begin_epoch(self._floor(), self._leap())
             with spool.transaction():
                 self._settle(spool, self.boot_epoch, spool.ticks())
         except SPOOL_ERRORS as error:
@@ -125,7 +129,7 @@ class SpoolKeeper:
 
     def _use_memory(self) -> None:
         self.spool = memory_spool(self._memory_bytes_max)
-        self.boot_epoch = self.spool.begin_epoch(self._floor())
+        self.boot_epoch = self.spool.begin_epoch(self._floor(), self._leap())
 
     def _move_to(self, disk: Spool) -> None:
         leftovers = disk.ticks()
@@ -138,8 +142,15 @@ class SpoolKeeper:
         self._settle(disk, self.boot_epoch, leftovers)
 
     def _floor(self) -> int:
-        """Milliseconds since 1970: above every earlier epoch even when the spool is gone."""
-        return max(1, self._clock.now_us() // 1000, self.boot_epoch + 1)
+        """Microseconds since 1970: above every earlier epoch even when the spool is gone."""
+        return max(1, self._clock.now_us(), self.boot_epoch + self._leap())
+
+    def _leap(self) -> int:
+        """By how much an epoch rises when the clock is behind it.
+
+        By chance, because an epoch that was in memory alone, and died there, must not come again.
+        """
+        return self._random.randrange(1, EPOCH_LEAP_MAX)
 
     def _trouble(self, error: Exception) -> None:
         self._counters.add("spool_failures")

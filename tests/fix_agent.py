@@ -1,8 +1,9 @@
 """Fixtures of the agent: a reader, a broker and a disk that do what the test says."""
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid5
 
 import pytest
@@ -15,9 +16,10 @@ from agent.driver import Driver
 from agent.observer import Observer, Plan
 from agent.outbox import Outbox
 from agent.sampler import Sampler
+from agent.spool import Spool
 from agent.spool_file import SpoolFile
 from telemetry.catalogue import CATALOGUE
-from telemetry.errors import FleetgaugeError
+from telemetry.errors import FleetgaugeError, RetryableError
 from telemetry.metrics import Group
 from telemetry.packing import unpack
 from telemetry.records import Accelerator, Event, EventKind, EventRecord, ReaderStatus
@@ -185,3 +187,43 @@ def make_outbox(tmp_path: Path, hand_clock: HandClock) -> Iterator[MakeOutbox]:
     yield make
     for outbox in made:
         outbox.close()
+
+
+class FlakyDisk(SpoolFile):
+    """A spool file on a disk that fails while `broken` is set: nothing is read or written then."""
+
+    broken = False
+
+    def open(self, stamp: int, damaged: str = "") -> Spool:
+        if self.broken:
+            raise RetryableError("spool: no disk")
+        spool = super().open(stamp, damaged)
+        spool._connection = cast("sqlite3.Connection", _FlakyConnection(spool._connection, self))
+        return spool
+
+
+class _FlakyConnection:
+    def __init__(self, connection: sqlite3.Connection, disk: FlakyDisk) -> None:
+        self._connection = connection
+        self._disk = disk
+
+    def execute(self, *arguments: Any) -> Any:
+        self._check(str(arguments[0]))
+        return self._connection.execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> Any:
+        self._check(str(arguments[0]))
+        return self._connection.executemany(*arguments)
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _check(self, statement: str) -> None:
+        if self._disk.broken and statement != "rollback":
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
