@@ -71,8 +71,8 @@ def measure(arguments: argparse.Namespace) -> Report:
                 "simulated_driver is what it costs alone, and nothing was subtracted"
             ),
             (
-                "pages shared with this bench's own interpreter make pss smaller than on a host where "
-                "the agent is the only Python: rss has them in full"
+                "pages shared with this bench's own interpreter make pss smaller than on a host "
+                "where the agent is the only Python: rss has them in full"
             ),
             "tick_ms is what the agent itself reports, once a heartbeat",
         ),

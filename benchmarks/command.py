@@ -34,6 +34,7 @@ class Bench:
 # A bench is a module with `add_arguments(parser)` and `measure(arguments) -> Report`.
 BENCHES = {
     "agent": Bench("benchmarks.agent", "what an agent costs its host"),
+    "start": Bench("benchmarks.start", "how soon the demo is live"),
 }
 
 
