@@ -25,9 +25,9 @@ EXPOSURE_MAX = 2.0
 EXPOSURE_WITH = {"kernel-log": 2.4}
 
 
-def run(*command: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+def run(*command: str, timeout_s: float = 60, **options: Any) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=100, check=False, **options
+        command, capture_output=True, text=True, timeout=timeout_s, check=False, **options
     )
 
 
@@ -130,10 +130,12 @@ def test_the_packages_scripts_are_sound_and_do_nothing_without_systemd(script: s
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
 @pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="there is no /usr/bin/python3")
 def test_the_package_holds_an_agent_that_runs_and_belongs_to_root(tmp_path: Path) -> None:
-    built = run("scripts/deb", cwd=ROOT, env={**os.environ, "DIST": str(tmp_path)})
+    environment = {**os.environ, "DIST": str(tmp_path)}
+    built = run("scripts/deb", cwd=ROOT, env=environment, timeout_s=300)
     if "Failed to fetch" in built.stderr or "dns error" in built.stderr:
         pytest.skip(f"the libraries cannot be had here: {built.stderr[-200:]}")
     assert built.returncode == 0, built.stderr
