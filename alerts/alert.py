@@ -73,6 +73,8 @@ class Incident:
 
 _LIFE = tuple(each.name for each in fields(Life))
 _TOLD = tuple(each.name for each in fields(Told))
+_ALERT = tuple(each.name for each in fields(Alert) if each.name != "life")
+_INCIDENT = tuple(each.name for each in fields(Incident) if each.name != "told")
 
 
 def alert_from_row(row: Mapping[str, Any]) -> Alert:
@@ -82,29 +84,25 @@ def alert_from_row(row: Mapping[str, Any]) -> Alert:
         "state": State(row["state"]),
         "firings": tuple(row["firings"]),
     })  # fmt: skip
-    plain = (each.name for each in fields(Alert) if each.name != "life")
-    return Alert(**{name: row[name] for name in plain}, life=life)
+    return Alert(**{name: row[name] for name in _ALERT}, life=life)
 
 
 def alert_to_row(alert: Alert) -> dict[str, Any]:
     """Make the row of a record, with its life beside it."""
-    row = {each.name: getattr(alert, each.name) for each in fields(Alert)}
-    del row["life"]
+    row = {name: getattr(alert, name) for name in _ALERT}
     return row | {name: getattr(alert.life, name) for name in _LIFE}
 
 
 def incident_from_row(row: Mapping[str, Any]) -> Incident:
     """Make the record of a row of `incidents`."""
     told = Told(**{name: row[_told_column(name)] for name in _TOLD})
-    plain = (each.name for each in fields(Incident) if each.name != "told")
-    incident = Incident(**{name: row[name] for name in plain}, told=told)
+    incident = Incident(**{name: row[name] for name in _INCIDENT}, told=told)
     return replace(incident, state=State(row["state"]))
 
 
 def incident_to_row(incident: Incident) -> dict[str, Any]:
     """Make the row of a record, with what was told beside it."""
-    row = {each.name: getattr(incident, each.name) for each in fields(Incident)}
-    del row["told"]
+    row = {name: getattr(incident, name) for name in _INCIDENT}
     return row | {_told_column(name): getattr(incident.told, name) for name in _TOLD}
 
 

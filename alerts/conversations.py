@@ -114,7 +114,9 @@ def converse(
             talk.messages += _address(after, notice, rule, mine, settings, now)
         if after.told.at is None and after.state is not State.RESOLVED and rule is not None:
             due = after.opened_at + timedelta(seconds=rule.wait_s)
-            talk.wake_at = due if talk.wake_at is None else min(talk.wake_at, due)
+            # One that is past due and still untold is muted: nothing to wake for.
+            if due > now:
+                talk.wake_at = due if talk.wake_at is None else min(talk.wake_at, due)
         if after != incident or incident.incident_id in joined:
             talk.changed.append(replace(after, updated_at=now))
     return talk

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 
 from telemetry.errors import RetryableError
 
@@ -24,7 +26,7 @@ IDLE_TRANSACTION_MS = 10_000
 def connect(database_url: str, purpose: str) -> Connection:
     """Open a connection; RetryableError while the database is away."""
     with translated():
-        return psycopg.connect(
+        connection = psycopg.connect(
             database_url,
             autocommit=True,
             row_factory=dict_row,
@@ -35,6 +37,8 @@ def connect(database_url: str, purpose: str) -> Connection:
             keepalives_interval=5,
             keepalives_count=3,
         )
+    set_json_loads(msgspec.json.decode, connection)
+    return connection
 
 
 @contextmanager

@@ -143,22 +143,24 @@ class Engine:
         errors = {**self._wordless, **self._broken, **self._failing}
         answers |= {RULE_ERROR.name: answer_rule_errors(errors, now)}
         known = {**self._rules, **dict.fromkeys(self._broken, RULE_ERROR)}
+        books = store.read_books(connection, now, now - window)
+        births = judge.find_births(answers.values(), books.alerts)
+        born = judge.bear(
+            births,
+            store.new_ids(connection, "alert", len(births)),
+            store.read_labels(connection, [birth.offence for birth in births]),
+            now,
+        )
+        result = judge.judge(books.alerts, born, answers, known, now, window)
+        judge.mute(result, self._rules, books.silences)
+        self._wordless |= result.errors
+        talk = self._talk(connection, books, result, now)
+        written = [result.alerts[key] for key in result.changed]
+        transitions = _transitions(books.alerts, written, now)
+        # Nobody else writes while the lease holds, so what was read is still so; the transaction
+        # is short, and its first statement is the proof.
         with connection.transaction():
             self._lease.hold(connection)
-            books = store.read_books(connection, now, now - window)
-            births = judge.find_births(answers.values(), books.alerts)
-            born = judge.bear(
-                births,
-                store.new_ids(connection, "alert", len(births)),
-                store.read_labels(connection, [birth.offence for birth in births]),
-                now,
-            )
-            result = judge.judge(books.alerts, born, answers, known, now, window)
-            judge.mute(result, self._rules, books.silences)
-            self._wordless |= result.errors
-            talk = self._talk(connection, books, result, now)
-            written = [result.alerts[key] for key in result.changed]
-            transitions = _transitions(books.alerts, written, now)
             # Incidents first: alerts point at them.
             store.write_incidents(connection, talk.changed)
             store.write_alerts(connection, written, result.forgotten, transitions)

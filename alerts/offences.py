@@ -23,6 +23,7 @@ VALUE_CHARS_MAX = 200
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _PLACES = ("facility_id", "host_id", "gpu_id")
+_SEVERITIES = frozenset(get_args(Severity))
 _KNOWN = frozenset((*_PLACES, "verdict", "since", "severity", "action"))
 
 
@@ -36,6 +37,9 @@ class Verdict(StrEnum):
     BAD = "bad"
     HOLD = "hold"
     GOOD = "good"
+
+
+_VERDICTS = frozenset(Verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +94,9 @@ def _read(rule: Rule, row: Mapping[str, Any]) -> Offence:
     if missing:
         raise RuleError(f"the statement returns no {', '.join(missing)}")
     verdict, severity = row["verdict"], row.get("severity") or rule.severity
-    if verdict not in set(Verdict):
+    if verdict not in _VERDICTS:
         raise RuleError(f"verdict: {_word(verdict)} is none of {', '.join(Verdict)}")
-    if severity not in get_args(Severity):
+    if severity not in _SEVERITIES:
         raise RuleError(f"severity: {_word(severity)} is none of {', '.join(get_args(Severity))}")
     since = row.get("since")
     return Offence(

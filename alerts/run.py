@@ -145,9 +145,10 @@ class Service:
                 return False
             timeout_s = min(left_s, WAIT_SLICE_S)
             if list(connection.notifies(timeout=timeout_s, stop_after=1)):
-                # The first of a burst is answered at once, the rest together.
-                pause_s = started_s + self._settings.fast_interval_s - self._clock.monotonic_s()
-                self._stop.wait(pause_s)
+                # The first of a burst is answered at once, the rest together; and a pass that
+                # takes long, in a storm, leaves as much time again to everybody else.
+                pause_s = max(self._settings.fast_interval_s, 2 * result.milliseconds / 1000)
+                self._stop.wait(started_s + pause_s - self._clock.monotonic_s())
                 list(connection.notifies(timeout=0))
                 return True
         return False

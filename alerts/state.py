@@ -103,7 +103,7 @@ def _advance_pending(life: Life, verdict: Verdict, now: datetime, timing: Timing
 
 def _advance_active(life: Life, verdict: Verdict, now: datetime, timing: Timing) -> Life:
     if verdict is not Verdict.GOOD:
-        return replace(life, calm_since=None)
+        return life if life.calm_since is None else replace(life, calm_since=None)
     calm_since = min(life.calm_since or now, now)
     needed = max(timing.clear, timing.flap_window) if life.flapping else timing.clear
     if now - calm_since < needed:

@@ -232,6 +232,14 @@ class Bench:
         self.passes.append(self.engine.run_pass(self.connection, on_data=on_data))
         return self.passes[-1]
 
+    def live(self, seconds: float, **odd: Any) -> Pass:
+        """Let time go by with every host reporting, the first one oddly, then make a pass."""
+        self.clock.seconds += seconds
+        self.ledger.all_well()
+        if odd:
+            self.ledger.state(next(iter(self.ledger.hosts)), **odd)
+        return self.run()
+
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         return self.connection.execute(query.encode(), parameters).fetchall()
 
