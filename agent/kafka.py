@@ -214,7 +214,7 @@ class KafkaSink:
         if room == 0 or self._in_flight_bytes >= self._in_flight_bytes_max:
             return
         lane.nothing_more()
-        pending = outbox.pending(lane.stream, room, lane.in_flight.keys() | set())
+        pending = outbox.pending(lane.stream, room, lane.in_flight.keys())
         if len(pending) == room:
             lane.stir()
         for slot, payload in pending:

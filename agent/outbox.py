@@ -8,6 +8,7 @@ guards all of it, so the reading side and any number of sinks may share an outbo
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -109,23 +110,15 @@ class Outbox:
         self._changed()
 
     def pending(
-        self, stream: Stream, limit: int, skip: frozenset[Slot] | set[Slot] = frozenset()
+        self, stream: Stream, limit: int, skip: AbstractSet[Slot] = frozenset()
     ) -> list[tuple[Slot, bytes]]:
         """Return up to `limit` of the oldest messages, without those that are under way."""
         with self._lock:
             try:
-                oldest = self._keeper.spool.slots(stream, limit + len(skip))
-                found = []
-                for slot in [slot for slot in oldest if slot not in skip][:limit]:
-                    payload = self._keeper.spool.payload(slot)
-                    if payload is None:
-                        self._refuse(slot, "spool_corrupt")
-                    else:
-                        found.append((slot, payload))
+                return self._pending(stream, limit, skip)
             except SPOOL_ERRORS as error:
                 self._fall_back(error)
-                return []
-            return found
+                return self._pending(stream, limit, skip)
 
     def confirm(self, slots: Sequence[Slot]) -> None:
         """Forget messages that the broker has."""
@@ -161,6 +154,19 @@ class Outbox:
         """Close the spool and let another agent have the file."""
         with self._lock:
             self._keeper.close()
+
+    def _pending(
+        self, stream: Stream, limit: int, skip: AbstractSet[Slot]
+    ) -> list[tuple[Slot, bytes]]:
+        found = []
+        oldest = self._keeper.spool.slots(stream, limit + len(skip))
+        for slot in [slot for slot in oldest if slot not in skip][:limit]:
+            payload = self._keeper.spool.payload(slot)
+            if payload is None:
+                self._refuse(slot, "spool_corrupt")
+            else:
+                found.append((slot, payload))
+        return found
 
     def _write(self, drafts: Sequence[Draft]) -> None:
         ticks = {group: list(run) for group, run in self._ticks.items()}

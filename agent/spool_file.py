@@ -119,6 +119,7 @@ class SpoolFile:
             raise
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.text_factory = _lenient
         connection.execute("pragma locking_mode = exclusive")
         connection.execute("pragma journal_mode = wal")
         connection.execute(f"pragma synchronous = {'full' if self._sync == 'full' else 'normal'}")
@@ -192,8 +193,14 @@ def _readable(aside: Path, *, backwards: bool) -> Iterator[tuple[Slot, int, byte
     with translated():
         damaged = sqlite3.connect(aside, isolation_level=None)
         try:
+            damaged.text_factory = _lenient
             # Another table's damaged definition must not keep this one from being read.
             damaged.execute("pragma writable_schema = on")
             yield from sound_messages(damaged, backwards=backwards)
         finally:
             damaged.close()
+
+
+def _lenient(text: bytes) -> str:
+    """Let a damaged text be seen as such by the checks, instead of ending the whole query."""
+    return text.decode("utf-8", "replace")
