@@ -46,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         ws_max_size=SOCKET_MESSAGE_BYTES_MAX,
         # Deflating each viewer's copy of a frame costs more than the network it saves.
         ws_per_message_deflate=False,
-        ws_ping_interval=10,
-        ws_ping_timeout=10,
+        ws_ping_interval=20,
+        ws_ping_timeout=30,
         timeout_keep_alive=20,
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=16 << 10,

@@ -28,7 +28,7 @@ def slot(name: str, label: str = "", class_name: str = "") -> Component:
     return html.Div(waiting, id=name, className=class_name, role="group", **attributes)
 
 
-def tile(label: str, value: Content, note: Content = "", tone: str = "") -> Component:
+def tile(label: Content, value: Content, note: Content = "", tone: str = "") -> Component:
     """Return a figure with its name above and its meaning below."""
     return html.Div(
         [
@@ -43,7 +43,9 @@ def tile(label: str, value: Content, note: Content = "", tone: str = "") -> Comp
 def bar(parts: Sequence[tuple[int, State]], whole: int, label: str) -> Component:
     """Return a bar of counts by state; what is missing to the whole is drawn as absent."""
     pieces = [
-        html.Span(className=TONES[state], style={"flexGrow": count}, title=f"{count} {LABELS[state]}")
+        html.Span(
+            className=TONES[state], style={"flexGrow": count}, title=f"{count} {LABELS[state]}"
+        )
         for count, state in parts
         if count
     ]
@@ -97,7 +99,7 @@ def spark(
 def age(epoch_s: float | None, limit_s: float = 30.0) -> Component:
     """Return an age that counts on by itself, and turns to a warning past its limit."""
     if epoch_s is None:
-        return html.Span("never", className="age stale")
+        return html.Span("never", className="age never")
     return html.Span(
         DASH,
         className="age",
@@ -116,7 +118,9 @@ def pills(counts: dict[str, int]) -> Component:
     """Return counts by severity, gravest first; a quiet word where there is none."""
     shown = [
         html.Span(
-            str(counts[severity]), className=f"pill {severity}", title=f"{counts[severity]} {severity}"
+            str(counts[severity]),
+            className=f"pill {severity}",
+            title=f"{counts[severity]} {severity}",
         )
         for severity in SEVERITIES
         if counts.get(severity)

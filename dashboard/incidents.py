@@ -60,9 +60,7 @@ def listing(view: View, rows: list[Any] | None, picture: Picture) -> Component:
             "fleetgauge alerts",
         )
     if not rows:
-        return html.Div(
-            [html.I(className="tick"), "No open incident."], className="all-well"
-        )
+        return html.Div([html.I(className="tick"), "No open incident."], className="all-well")
     names = {f.facility_id: (f.title, f.slug) for f in picture.facilities}
     shown = [_sentence(view, row, names) for row in rows[:SHOWN_MAX]]
     if len(rows) > SHOWN_MAX:
@@ -73,13 +71,13 @@ def listing(view: View, rows: list[Any] | None, picture: Picture) -> Component:
 
 def _sentence(view: View, row: Any, names: dict[int, tuple[str, str]]) -> Component:
     title, slug = names.get(row.facility_id, ("whole fleet", ""))
-    where = (
-        dcc.Link(title, href=view.elsewhere("/facility", facility=slug)) if slug else title
-    )
+    where = dcc.Link(title, href=view.elsewhere("/facility", facility=slug)) if slug else title
     return html.Div(
         [
             html.I(className=f"mark {row.severity}", title=row.severity),
-            html.Div([html.B(row.title), html.Small([where, " · ", row.summary])], className="what"),
+            html.Div(
+                [html.B(row.title), html.Small([where, " · ", row.summary])], className="what"
+            ),
             html.Div([elements.since(row.opened_s)], className="when"),
             html.Div(
                 [

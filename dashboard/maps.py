@@ -52,7 +52,7 @@ SIGNALS: Mapping[str, Signal] = {
     "hbm": Signal("HBM temperature", "°C", 30, 105, "heat", "temperature_memory_celsius"),
     "power": Signal("Power", "W", 0, 1200, "load", "power_milliwatts", 0.001),
     "memory": Signal("Memory used", "GiB", 0, 192, "load", "memory_used_mebibytes", 1 / 1024),
-    "age": Signal("Age of data", "s", 0, 60, "heat"),
+    "age": Signal("Age", "s", 0, 60, "heat"),
 }
 
 

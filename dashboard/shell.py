@@ -19,6 +19,8 @@ from dashboard.view import RANGES_S, View
 from telemetry.errors import RetryableError
 
 SEARCH_CHARS_MAX = 80
+# A range drawn on one of these becomes the range of the page.
+TIME_CHARTS = ("facility-chart", "host-chart", "queues-chart", "health-chart", "pipeline-chart")
 
 
 def index_string(version: str) -> str:
@@ -152,12 +154,13 @@ def add_callbacks(app: Dash, broadcaster: Broadcaster) -> None:
         Input("view", "data"),
     )
 
-    app.clientside_callback(
-        ClientsideFunction("fleetgauge", "zoom"),
-        Output("zoomed", "data"),
-        Input("facility-chart", "relayoutData"),
-        prevent_initial_call=True,
-    )
+    for chart in TIME_CHARTS:
+        app.clientside_callback(
+            ClientsideFunction("fleetgauge", "zoom"),
+            Output("zoomed", "data", allow_duplicate=True),
+            Input(chart, "relayoutData"),
+            prevent_initial_call=True,
+        )
 
     @app.callback(Output("found", "children"), Input("search", "value"), prevent_initial_call=True)
     async def search(words: object) -> Any:

@@ -91,8 +91,10 @@ def roughly(seconds: float) -> str:
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 0.95 * size:
             value = seconds / size
-            return f"{value:.1f}".removesuffix(".0") + THIN + unit if value < 9.5 else (
-                f"{value:.0f}{THIN}{unit}"
+            return (
+                f"{value:.1f}".removesuffix(".0") + THIN + unit
+                if value < 9.5
+                else (f"{value:.0f}{THIN}{unit}")
             )
     return f"{seconds:.0f}{THIN}s"
 

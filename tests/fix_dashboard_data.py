@@ -21,6 +21,7 @@ import pytest
 
 from collector.migrate import migrate
 from telemetry.catalogue import CATALOGUE
+from telemetry.metrics import Group
 
 ROLLED = tuple(metric.name for metric in CATALOGUE.rollup())
 STATE_COLUMNS = (
@@ -106,6 +107,7 @@ class Fleet:
                 if site.racks:
                     self._rollup_past(connection, site, now_s)
                     self._readings(connection, site, now_s - 260 if site.stale else now_s)
+            self._samples(connection, now_s)
             self._events(connection, now_s)
             self._pipeline(connection, now_s)
             self._alerts(connection, now_s)
@@ -121,13 +123,21 @@ class Fleet:
                     self._rollup(connection, site, np.array([now_s // 10 * 10]), replace=True)
                 if not site.stale:
                     self._queue_now(connection, site, now_s)
+            self._write_samples(connection, np.array([now_s]))
+            connection.execute(
+                "update alert_evaluators set reported_at = %(t)s, passed_at = %(t)s",
+                {"t": _time(now_s)},
+            )
             connection.execute(
                 "update collectors set reported_at = %s, rows_stored = rows_stored + 5000",
                 (_time(now_s),),
             )
-            connection.execute("update agent_state set time = %s where host_id not in (select"
+            connection.execute(
+                "update agent_state set time = %s where host_id not in (select"
                 " host_id from hosts join facilities using (facility_id) where facility ="
-                " 'dublin-1')", (_time(now_s),))
+                " 'dublin-1')",
+                (_time(now_s),),
+            )
 
     def _places(self, db: psycopg.Connection[Any], site: Site, now_s: float) -> None:
         site.facility_id = _one(
@@ -153,7 +163,13 @@ class Fleet:
                 self._host(db, site, rack_id, f"{site.name}-{rack:03d}-{slot:02d}", slot, now_s)
 
     def _host(
-        self, db: psycopg.Connection[Any], site: Site, rack_id: int, name: str, slot: int, now: float
+        self,
+        db: psycopg.Connection[Any],
+        site: Site,
+        rack_id: int,
+        name: str,
+        slot: int,
+        now: float,
     ) -> None:
         host_id = _one(
             db,
@@ -218,9 +234,7 @@ class Fleet:
             for name in ("temperature_margin_celsius", "sm_active_permille"):
                 values[name] = np.full(shape, np.nan)
             values["tensor_active_permille"] = np.full(shape, np.nan)
-        return values | {
-            name: np.zeros(shape) for name in STATE_COLUMNS if name not in values
-        }
+        return values | {name: np.zeros(shape) for name in STATE_COLUMNS if name not in values}
 
     def _readings(self, db: psycopg.Connection[Any], site: Site, now_s: float) -> None:
         values = self._values(site, now_s)
@@ -356,7 +370,13 @@ class Fleet:
             self._queue_write(db, site, source, queue, level, now_s)
 
     def _queue_write(
-        self, db: psycopg.Connection[Any], site: Site, source: str, queue: str, level: float, at: float
+        self,
+        db: psycopg.Connection[Any],
+        site: Site,
+        source: str,
+        queue: str,
+        level: float,
+        at: float,
     ) -> None:
         db.execute(
             "insert into queue_state (facility_id, source, queue, time, unit, waiting, running,"
@@ -378,6 +398,28 @@ class Fleet:
                 " from queue_state q where facility_id = %s and source = %s and queue = %s",
                 (site.facility_id, source, queue),
             )
+
+    def _samples(self, db: psycopg.Connection[Any], now_s: float) -> None:
+        """Raw samples of a few hosts, so that there is something to go down to."""
+        for hour in range(-2, 2):
+            start = _time((now_s // 3600 + hour) * 3600)
+            end = _time((now_s // 3600 + hour + 1) * 3600)
+            db.execute("select make_partition('samples', %s, %s)", (start, end))
+        seconds = np.arange(now_s - min(self.hours, 1) * 3600, now_s, 5)
+        self._write_samples(db, seconds)
+
+    def _write_samples(self, db: psycopg.Connection[Any], seconds: "np.ndarray[Any, Any]") -> None:
+        names = [m.name for m in CATALOGUE.group(Group.FAST)]
+        site = self.sites[0]
+        with db.cursor().copy(
+            f"copy samples (time, gpu_id, {', '.join(names)}) from stdin"
+        ) as copy:
+            for second in seconds:
+                values = self._values(site, float(second))
+                for host in (31, 136):
+                    for gpu, gpu_id in enumerate(site.gpu_ids[host]):
+                        row = [values[n][host, gpu] if n in values else 0 for n in names]
+                        copy.write_row([_time(second), gpu_id, *_integers(np.array(row))])
 
     def _events(self, db: psycopg.Connection[Any], now_s: float) -> None:
         big = self.sites[0]
@@ -416,7 +458,7 @@ class Fleet:
             )  # fmt: skip
         for n, reason in enumerate(("version", "truncated", "truncated")):
             db.execute(
-                "insert into quarantine (quarantined_at, topic, partition, \"offset\", topic_id,"
+                'insert into quarantine (quarantined_at, topic, partition, "offset", topic_id,'
                 " reason, detail, payload, payload_bytes)"
                 " values (%s, 'fleetgauge.samples', %s, %s, 't', %s, %s, %s, 34)",
                 (_time(now_s - 300 * n - 20), n, 991 + n, reason,
@@ -448,6 +490,12 @@ class Fleet:
         if _one(db, "select to_regclass('incidents') is not null", ()) is not True:
             return
         ids = {site.name: site.facility_id for site in self.sites}
+        db.execute(
+            'insert into alert_evaluators (instance, version, started_at, reported_at, "leading",'
+            " passed_at, pass_milliseconds, outbox_waiting) values ('alerts-1', '0.1.0', %s, %s,"
+            " true, %s, 38, 0)",
+            [_time(now_s - ago) for ago in (80_000, 1, 1)],
+        )
         for rule, site, severity, state, ago_s, count, title, summary in (
             ("gpu_thermal", "memphis-1", "critical", "firing", 260, 64,
              "64 GPUs of one rack are slowed by heat", "hall B, row 03: 64 of 64 GPUs, 0 °C left"),

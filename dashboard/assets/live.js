@@ -6,7 +6,7 @@
 (() => {
   "use strict";
 
-  const SILENCE_MS_MAX = 6000; // the server says something every 2 s
+  const SILENCE_MS_MAX = 10000; // the server says something every 2 s
   const RETRY_MS = [250, 500, 1000, 2000, 4000];
 
   const state = {

@@ -63,7 +63,9 @@ def figure(
         ]
     if backlog or summary.queues_only:
         panels.append(_backlog(summary, backlog))
-    marks = [Mark(row.time_s, event_label(row), event_tone(row) or "info") for row in past["events"]]
+    marks = [
+        Mark(row.time_s, event_label(row), event_tone(row) or "info") for row in past["events"]
+    ]
     silence = None if summary.queues_only else grid["load_mean"]
     tall = 300 if len(panels) == 1 else 132
     return timeline(window, panels, marks, panel_px=tall, silence=silence)

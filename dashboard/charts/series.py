@@ -57,9 +57,20 @@ def stacked(
     for row in rows:
         parts.setdefault(tuple(getattr(row, key) for key in keys), []).append(row)
     steps = max(1, CARRY_S // window.step_s)
-    return {
-        key: carry(on_grid(part, window, [column])[column], steps) for key, part in parts.items()
-    }
+    found = {}
+    for key, part in parts.items():
+        values = on_grid(part, window, [column])[column]
+        if not np.isnan(values).all():
+            # Backwards only at the very start, where the answer before is outside the window.
+            found[key] = _carry_to_start(carry(values, steps), steps)
+    return found
+
+
+def _carry_to_start(values: Series, steps_max: int) -> Series:
+    first = int(np.flatnonzero(~np.isnan(values))[0])
+    if first <= steps_max:
+        values[:first] = values[first]
+    return values
 
 
 def total(parts: Iterable[Series], points: int) -> Series:

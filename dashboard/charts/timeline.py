@@ -62,6 +62,7 @@ class Panel:
     thresholds: Sequence[Threshold] = ()
     digits: int = 0
     aside: str = ""
+    bars: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,12 @@ def timeline(
 def _add_panel(sheet: _Sheet, panel: Panel, number: int, domain: tuple[float, float]) -> None:
     axis = "y" if number == 1 else f"y{number}"
     stacked = any(line.fill == "stack" for line in panel.lines)
-    for line, below in zip(panel.lines, _stack(panel) if stacked else panel.lines, strict=True):
-        sheet.data.append(_trace(sheet.window, panel, line, axis, below))
+    if panel.bars:
+        sheet.data += [_bars(sheet.window, panel, line, axis) for line in panel.lines]
+    else:
+        lifted = _stack(panel) if stacked else panel.lines
+        for line, drawn in zip(panel.lines, lifted, strict=True):
+            sheet.data.append(_trace(sheet.window, panel, line, axis, drawn))
     low, high = _limits(panel, stacked=stacked)
     sheet.axes[axis.replace("y", "yaxis")] = {
         "domain": list(domain),
@@ -141,6 +146,20 @@ def _add_panel(sheet: _Sheet, panel: Panel, number: int, domain: tuple[float, fl
     for threshold in panel.thresholds:
         if low <= threshold.value <= high:
             _add_threshold(sheet, threshold, axis)
+
+
+def _bars(window: Window, panel: Panel, line: Line, axis: str) -> dict[str, Any]:
+    """Return counts of each step as bars on top of each other; empty steps draw nothing."""
+    return {
+        "type": "bar",
+        "name": line.name,
+        "x0": window.start_s * 1000 + window.step_s * 500,
+        "dx": window.step_s * 1000,
+        "y": [value or None for value in rounded(line.values, panel.digits)],
+        "yaxis": axis,
+        "marker": {"color": f"@{line.colour}", "line": {"width": 0}},
+        "hovertemplate": f"%{{y:,.{panel.digits}f}}",
+    }
 
 
 def _stack(panel: Panel) -> list[Line]:
@@ -373,6 +392,8 @@ def _layout(sheet: _Sheet) -> dict[str, Any]:
             "font": {"size": 12, "color": "@text"},
         },
         "dragmode": "zoom",
+        "barmode": "stack",
+        "bargap": 0.15,
         # A new range is a new axis; new data on the same range keeps what the reader zoomed to.
         "uirevision": f"{window.end_s - window.start_s:.0f} {window.live}",
         "xaxis": {

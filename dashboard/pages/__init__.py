@@ -8,6 +8,11 @@ A page is one Python file and one SQL file. Its module has
 
 PAGES = {
     "/": "dashboard.pages.fleet",
+    "/map": "dashboard.pages.map",
     "/facility": "dashboard.pages.facility",
+    "/host": "dashboard.pages.host",
+    "/queues": "dashboard.pages.queues",
+    "/health": "dashboard.pages.health",
+    "/alerts": "dashboard.pages.alerts",
     "/pipeline": "dashboard.pages.pipeline",
 }

@@ -48,8 +48,9 @@ def layout(view: View) -> list[Component]:
                             "Racks",
                             elements.slot("facility-racks"),
                             elements.choices(signals, "Colour by"),
+                            "needs-racks",
                         ),
-                        elements.slot("facility-legend"),
+                        html.Div(elements.slot("facility-legend"), className="needs-racks"),
                         elements.section("Backlog by queue", elements.slot("facility-queues")),
                     ]
                 ),
@@ -59,7 +60,9 @@ def layout(view: View) -> list[Component]:
         elements.section("Open incidents", elements.slot("facility-incidents")),
         html.Div(
             [
-                elements.section("Least headroom", elements.slot("facility-hot")),
+                elements.section(
+                    "Least headroom", elements.slot("facility-hot"), class_name="needs-racks"
+                ),
                 elements.section("Events", elements.slot("facility-events")),
             ],
             className="columns even",
@@ -85,7 +88,9 @@ async def render(view: View, sources: Sources) -> Slots:
     return {
         "facility-title": {"children": _title(summary)},
         "facility-switch": {"children": _switch(view, summaries, facility)},
-        "facility-note": {"children": html.Div(window.note, className="note") if window.note else None},
+        "facility-note": {
+            "children": html.Div(window.note, className="note") if window.note else None
+        },
         "facility-tiles": {"children": _tiles(summary, trend)},
         "facility-chart": {"figure": charts.figure(window, summary, past, backlog)},
         "facility-racks": {"children": _racks(view, sources, facility, states)},
@@ -186,7 +191,10 @@ def _tiles(summary: Summary, trend: series.Drain | None) -> list[Component]:
         tiles = [
             elements.tile(
                 "Healthy",
-                [number(summary.healthy), html.Small(f" of {number(summary.contracted)}")],
+                [
+                    DASH if summary.is_stale else number(summary.healthy),
+                    html.Small(f" of {number(summary.contracted)}"),
+                ],
                 " · ".join(
                     [f"{number(faulty)} faulty"] * bool(faulty)
                     + [f"{number(stale)} stale"] * bool(stale)
@@ -195,7 +203,9 @@ def _tiles(summary: Summary, trend: series.Drain | None) -> list[Component]:
                 "bad" if faulty else "warn" if stale else "",
             ),
             elements.tile("Utilisation", with_unit(mean, "%"), spread),
-            elements.tile("SM activity", with_unit(summary.sm, "%"), "of the multiprocessors at work"),
+            elements.tile(
+                "SM activity", with_unit(summary.sm, "%"), "of the multiprocessors at work"
+            ),
             _headroom_tile(summary),
             elements.tile(
                 "Power",
@@ -224,14 +234,16 @@ def _headroom_tile(summary: Summary) -> Component:
     least = summary.headroom_min
     if math.isnan(least):
         return elements.tile("Thermal headroom", DASH, "not visible from inside")
-    tone = "bad" if least <= charts.HEADROOM_SPENT else "warn" if least <= charts.HEADROOM_LOW else ""
+    tone = (
+        "bad" if least <= charts.HEADROOM_SPENT else "warn" if least <= charts.HEADROOM_LOW else ""
+    )
     note = f"p1 {summary.headroom_p1:.0f} °C · {summary.hottest_rack}"
     return elements.tile("Thermal headroom", with_unit(least, "°C"), note, tone)
 
 
 def _racks(view: View, sources: Sources, facility: Facility, states: Codes) -> Component:
     if facility.seats.start == facility.seats.stop:
-        return elements.empty("No accelerators", "This facility shows its queues only.")
+        return html.I(className="no-racks")
     signal = _signal(view)
     mosaic = sources.maps.of(sources.picture, facility.slug)
     codes = maps.levels(sources.picture, states, signal, sources.now_s)
@@ -308,10 +320,18 @@ def _hot(
         left = float(headroom[seat])
         load = picture.readings["utilization_gpu_percent"][host.first : host.last]
         told = load[~np.isnan(load)]
-        tone = "bad" if left <= charts.HEADROOM_SPENT else "warned" if left <= charts.HEADROOM_LOW else ""
+        tone = (
+            "bad"
+            if left <= charts.HEADROOM_SPENT
+            else "warned"
+            if left <= charts.HEADROOM_LOW
+            else ""
+        )
         rows.append(
             [
-                dcc.Link(host.name, href=view.elsewhere("/host", facility=facility.slug, host=host.name)),
+                dcc.Link(
+                    host.name, href=view.elsewhere("/host", facility=facility.slug, host=host.name)
+                ),
                 short_place(host.place),
                 f"GPU {int(picture.index_of[seat])}",
                 html.B(with_unit(left, "°C"), className=tone),

@@ -254,7 +254,7 @@ def _capacity(summary: Summary) -> Component:
     ]  # fmt: skip
     label = f"{summary.healthy} healthy of {summary.contracted}"
     words: list[Any] = [
-        html.B(number(summary.healthy)),
+        html.B(DASH if summary.is_stale else number(summary.healthy)),
         f" of {number(summary.contracted)} healthy",
     ]
     if faulty := summary.count(*TROUBLED):

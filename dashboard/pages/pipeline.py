@@ -11,7 +11,7 @@ from dashboard.broadcast import Slots, Sources
 from dashboard.charts import series
 from dashboard.charts.timeline import Line, Panel, timeline
 from dashboard.view import View, Window
-from dashboard.wording import DASH, brief, duration, number, octets, plural, with_unit
+from dashboard.wording import DASH, brief, number, octets, plural, with_unit
 
 NAME = "Pipeline"
 
@@ -43,9 +43,7 @@ def layout(view: View) -> list[Component]:
         elements.section("Agents", elements.slot("pipeline-agents")),
         html.Div(
             [
-                elements.section(
-                    "Quarantine, last 24 h", elements.slot("pipeline-quarantine")
-                ),
+                elements.section("Quarantine, last 24 h", elements.slot("pipeline-quarantine")),
                 elements.section(
                     "Accounts: sent = stored + dropped + on the way",
                     elements.slot("pipeline-accounts"),
@@ -238,7 +236,7 @@ def _agents(rows: list[Any], sources: Sources) -> Component:
                 DASH if row.tick_milliseconds_max is None
                 else with_unit(row.tick_milliseconds_max, "ms", 1),
                 octets(row.resident_bytes_max),
-                "signed" if row.known and row.signed == row.known else "unsigned",
+                DASH if not row.known else "signed" if row.signed == row.known else "unsigned",
                 elements.age(row.newest_s, 60),
             ]
         )  # fmt: skip
@@ -267,7 +265,13 @@ def _quarantine(rows: list[Any]) -> Component:
         ]
         for row in rows
     ]
-    columns = (("Reason", ""), ("Count", "num"), ("Newest", "wide"), ("Size", "num"), ("Ago", "num"))
+    columns = (
+        ("Reason", ""),
+        ("Count", "num"),
+        ("Newest", "wide"),
+        ("Size", "num"),
+        ("Ago", "num"),
+    )
     return elements.table(columns, shown, "stacked")
 
 
