@@ -227,3 +227,68 @@ class _FlakyConnection:
             error = sqlite3.OperationalError("disk I/O error")
             error.sqlite_errorcode = sqlite3.SQLITE_IOERR
             raise error
+
+
+class FakeFuture:
+    """What a producer returns; the test decides how it ends."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[Callable[[object], object]] = []
+        self._errbacks: list[Callable[[BaseException], object]] = []
+
+    def add_callback(self, callback: Callable[[object], object]) -> None:
+        self._callbacks.append(callback)
+
+    def add_errback(self, errback: Callable[[BaseException], object]) -> None:
+        self._errbacks.append(errback)
+
+    def succeed(self) -> None:
+        for callback in self._callbacks:
+            callback(None)
+
+    def fail(self, error: BaseException) -> None:
+        for errback in self._errbacks:
+            errback(error)
+
+
+class FakeProducer:
+    """A broker that keeps what it is sent, until the test answers.
+
+    Attributes:
+        waiting: (topic, payload, future) without an answer, in order.
+        taken: (topic, payload) that were confirmed.
+        error: raised by `send`, when set.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[str, bytes, FakeFuture]] = []
+        self.taken: list[tuple[str, bytes]] = []
+        self.keys: set[bytes] = set()
+        self.error: Exception | None = None
+        self.connected = True
+        self.closed = False
+
+    def send(self, topic: str, *, key: bytes, value: bytes) -> FakeFuture:
+        if self.error is not None:
+            raise self.error
+        self.keys.add(key)
+        future = FakeFuture()
+        self.waiting.append((topic, value, future))
+        return future
+
+    def bootstrap_connected(self) -> bool:
+        return self.connected
+
+    def close(self, timeout: float) -> None:
+        self.closed = True
+
+    def confirm_all(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for topic, payload, future in waiting:
+            self.taken.append((topic, payload))
+            future.succeed()
+
+    def fail_all(self, error: BaseException) -> None:
+        waiting, self.waiting = self.waiting, []
+        for _, _, future in waiting:
+            future.fail(error)
