@@ -15,7 +15,7 @@ from telemetry.metrics import Group
 from telemetry.records import ReaderStatus
 
 OPEN_DEADLINE_S = 20.0
-READ_DEADLINE_S = 5.0
+READ_DEADLINE_S = 3.0
 WARM_UP_S = 0.3
 NAMES_SHOWN_MAX = 6
 
@@ -36,16 +36,19 @@ def _pause() -> None:
 
 
 def check_driver(
-    reader: AcceleratorReader, pause: Callable[[], None] = _pause
+    reader: AcceleratorReader,
+    pause: Callable[[], None] = _pause,
+    deadline_s: float = READ_DEADLINE_S,
 ) -> Iterator[Finding]:
     """Yield findings about the driver and everything behind it; the reader is closed at the end.
 
     Args:
         reader: as the agent uses it.
         pause: lets some time pass between two readings, which activity counters need.
+        deadline_s: what a board may take to answer; one that takes longer is not asked again.
     """
     try:
-        inspection = within(OPEN_DEADLINE_S, reader.open)
+        inspection = within(max(deadline_s, OPEN_DEADLINE_S), reader.open)
     except (RetryableError, PermanentError) as error:
         words = str(error)
         remedy = next((text for part, text in REMEDIES.items() if part in words), REMEDY)
@@ -54,14 +57,25 @@ def check_driver(
     except NoAnswer as error:
         yield fail("driver", f"hangs: {error}", "reset the GPUs or reboot; look in dmesg first")
         return
-    yield from _check_boards(reader, inspection, pause)
-    yield _check_events(reader)
-    reader.close()
+    yield from _check_count(inspection)
+    boards = [_Board(reader, at, deadline_s) for at in range(len(inspection.accelerators))]
+    for board in boards:
+        board.read(Group.FAST)
+    pause()
+    for entry, board in zip(inspection.accelerators, boards, strict=True):
+        readings = [reading for group in Group if (reading := board.read(group)) is not None]
+        yield _judge(f"GPU {entry.index}", f"{entry.model} at {entry.pci_address}", board, readings)
+    for group in Group:
+        told = [board.last[group] for board in boards if group in board.last]
+        if told:
+            yield _judge_group(group, told)
+    yield _check_events(reader, deadline_s)
+    # A driver that hangs would hang this too; the end of the process closes it.
+    with suppress(NoAnswer):
+        within(deadline_s, reader.close)
 
 
-def _check_boards(
-    reader: AcceleratorReader, inspection: Inspection, pause: Callable[[], None]
-) -> Iterator[Finding]:
+def _check_count(inspection: Inspection) -> Iterator[Finding]:
     count = len(inspection.accelerators)
     version = f"version {inspection.driver_version} answers"
     if count or inspection.missing:
@@ -70,32 +84,39 @@ def _check_boards(
         yield fail("driver", f"{version}, without a GPU", "look for the boards with lspci")
     for index in inspection.missing:
         yield fail(f"GPU {index}", "is counted but does not answer", "look for Xid 79 in dmesg")
-    readings: dict[Group, list[AcceleratorReading]] = {group: [] for group in Group}
-    for position in range(count):
-        # The reading proper, below, tells what does not answer.
-        with suppress(NoAnswer):
-            _read(reader, position, Group.FAST)
-    pause()
-    for position, board in enumerate(inspection.accelerators):
-        subject = f"GPU {board.index}"
+
+
+class _Board:
+    """One board under examination: never asked again once it did not answer."""
+
+    def __init__(self, reader: AcceleratorReader, position: int, deadline_s: float) -> None:
+        self.hangs = ""
+        self.last: dict[Group, AcceleratorReading] = {}
+        self._reader = reader
+        self._position = position
+        self._deadline_s = deadline_s
+
+    def read(self, group: Group) -> AcceleratorReading | None:
+        """Return a reading, or None from a board that hangs."""
+        if self.hangs:
+            return None
         try:
-            for group in Group:
-                readings[group].append(_read(reader, position, group))
+            self.last[group] = within(
+                self._deadline_s, lambda: self._reader.read(self._position, group)
+            )
         except NoAnswer as error:
-            yield fail(subject, f"hangs: {error}", "drain and reset it; look in dmesg first")
-            continue
-        own = [readings[group][-1] for group in Group]
-        yield _judge(subject, f"{board.model} at {board.pci_address}", own)
-    for group in Group:
-        if readings[group]:
-            yield _judge_group(group, readings[group])
+            self.hangs = str(error)
+            self.last.clear()
+            return None
+        return self.last[group]
 
 
-def _read(reader: AcceleratorReader, position: int, group: Group) -> AcceleratorReading:
-    return within(READ_DEADLINE_S, lambda: reader.read(position, group))
-
-
-def _judge(subject: str, board: str, readings: list[AcceleratorReading]) -> Finding:
+def _judge(
+    subject: str, board: str, examined: _Board, readings: list[AcceleratorReading]
+) -> Finding:
+    if examined.hangs:
+        step = "drain and reset it; look in dmesg first"
+        return fail(subject, f"{board} hangs: {examined.hangs}", step)
     statuses = {reading.status for reading in readings}
     if ReaderStatus.LOST in statuses:
         return fail(subject, f"{board} is lost", "look for Xid 79 in dmesg; reset it or reboot")
@@ -130,10 +151,10 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(listed[:NAMES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
-def _check_events(reader: AcceleratorReader) -> Finding:
+def _check_events(reader: AcceleratorReader, deadline_s: float) -> Finding:
     step = "the kernel log is then the only witness of an Xid"
     try:
-        within(READ_DEADLINE_S, lambda: reader.wait_events(0.0))
+        within(deadline_s, lambda: reader.wait_events(0.0))
     except (ReadError, PermanentError) as error:
         return warn("events", f"the driver reports none: {error}", step)
     except NoAnswer as error:

@@ -63,6 +63,21 @@ def test_a_lost_board_fails_and_the_others_are_looked_at(
     assert [found[f"GPU {n}"].verdict for n in range(3)] == ["ok", "fail", "ok"]
 
 
+def test_a_board_that_hangs_is_told_and_the_others_are_looked_at(
+    bind: Bind, make_gpu_host: Any, manual_clock: ManualClock
+) -> None:
+    host: SimulatedDriver = make_gpu_host("h100", gpus=2)
+    reader = NvidiaReader(manual_clock, bind(host))
+
+    def pause() -> None:
+        manual_clock.pass_s(1)
+        host.hang(1)
+
+    found = by_subject(check_driver(reader, pause, deadline_s=1.0))
+    assert [found[f"GPU {n}"].verdict for n in range(2)] == ["ok", "fail"]
+    assert "hangs" in found["GPU 1"].sentence
+
+
 def test_a_metric_that_fails_is_named_with_the_drivers_words(
     bind: Bind, make_gpu_host: Any, manual_clock: ManualClock
 ) -> None:
