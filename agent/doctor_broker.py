@@ -25,8 +25,8 @@ from telemetry.streams import KafkaSettings, Stream
 CONNECT_S = 3.0
 BOOTSTRAP_MS = 5000
 ANSWER_DEADLINE_S = 20.0
-# Kafka's AclOperation numbers: all, write.
-OPERATIONS_WRITE = {2, 4}
+# Kafka's AclOperation names, of which one is needed.
+OPERATIONS_WRITE = {"ALL", "WRITE"}
 
 Connect = Callable[[KafkaSettings], "Admin"]
 
@@ -144,7 +144,7 @@ def judge_topic(entry: Mapping[str, Any]) -> Finding:
         sentence = f"{len(leaderless)} of {count} partitions have no leader"
         return fail(subject, sentence, "bring the broker that held them back")
     allowed = entry.get("authorized_operations")
-    if allowed is not None and not OPERATIONS_WRITE & {int(operation) for operation in allowed}:
+    if allowed is not None and OPERATIONS_WRITE.isdisjoint(allowed):
         return fail(subject, "may not be written by this client", "grant it Write and Describe")
     known = "" if allowed is None else ", may be written"
     return ok(subject, f"{count} partitions{known}")

@@ -232,8 +232,8 @@ def metadata(**change: object) -> Mapping[str, Any]:
     ("change", "verdict", "words"),
     [
         ({}, "ok", "2 partitions"),
-        ({"authorized_operations": {8, 4}}, "ok", "may be written"),
-        ({"authorized_operations": {8}}, "fail", "may not be written"),
+        ({"authorized_operations": ["DESCRIBE", "WRITE"]}, "ok", "may be written"),
+        ({"authorized_operations": ["DESCRIBE"]}, "fail", "may not be written"),
         ({"error_code": 3}, "fail", "is not there"),
         ({"error_code": 29}, "fail", "may not be seen"),
         ({"error_code": 17}, "fail", "InvalidTopic"),
