@@ -4,11 +4,14 @@ Owns finding and starting Chromium; a bench that wants it and has none reports n
 No GPU is used, as on the machine that the targets are for.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from benchmarks.processes import family
 
 if TYPE_CHECKING:  # Playwright is in the extra `dev`; the other benches run without it
     from playwright.sync_api import Browser
@@ -45,6 +48,13 @@ def chromium() -> Iterator["Browser"]:
             yield browser
         finally:
             browser.close()
+
+
+def browser_cpu_seconds() -> float:
+    """Return the processor time that this process's browsers have used."""
+    own = [member for member in family(os.getpid()) if member.name().startswith("chromium")]
+    times = [member.cpu_times() for member in own]
+    return sum(time.user + time.system for time in times)
 
 
 def _program() -> str | None:

@@ -35,6 +35,7 @@ class Bench:
 BENCHES = {
     "agent": Bench("benchmarks.agent", "what an agent costs its host"),
     "start": Bench("benchmarks.start", "how soon the demo is live"),
+    "latency": Bench("benchmarks.latency", "from reading to screen, from Xid to webhook"),
 }
 
 

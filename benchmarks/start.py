@@ -68,7 +68,7 @@ def measure(arguments: argparse.Namespace) -> Report:
         runs=runs,
         notes=(
             "from the start of `fleetgauge demo` with an empty folder; the browser ran before",
-            "cpu_seconds_until_live is the demo's alone; on a busy machine the seconds follow from it",
+            "cpu_seconds_until_live is the demo's alone; a busy machine takes longer for them",
             "a person who types `make demo` also waits for the virtual environment to be checked",
         ),
     )
