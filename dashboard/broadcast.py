@@ -274,5 +274,5 @@ def encode(properties: Mapping[str, Any]) -> bytes:
 
 def _encode_component(value: object) -> object:
     if isinstance(value, Component):
-        return value.to_plotly_json()
+        return value.to_plotly_json()  # type: ignore[no-untyped-call]
     raise NotImplementedError(type(value).__name__)

@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 from contextlib import closing
+from typing import cast
 
 import uvicorn
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped."""
     chosen = settings.load(DashboardSettings, arguments, os.environ)
-    logs.configure("dashboard", chosen.log_level)
+    logs.configure("dashboard", cast(logs.Level, chosen.log_level))
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # the broadcaster says it once
     config = uvicorn.Config(
         build(chosen),

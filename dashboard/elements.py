@@ -1,7 +1,7 @@
 """The parts that pages are put together from: tiles, bars, sparklines, ages, pills, empty states.
 
-Owns their markup; their looks are in `assets/fleetgauge.css`, what is painted in
-`assets/paint.js`. Pure: values in, components out.
+Owns their markup; their looks are in `assets/*.css`, what is painted in
+`assets/2*.js`. Pure: values in, components out.
 """
 
 import json
@@ -21,11 +21,16 @@ TONES = {state: f"s-{state.name.lower().replace('_', '-')}" for state in State}
 SEVERITIES = ("critical", "warning", "info")
 
 
+def attributes(values: dict[str, str]) -> Any:
+    """Return `aria-` and `data-` attributes; Dash takes them, its type stubs do not know them."""
+    return values
+
+
 def slot(name: str, label: str = "", class_name: str = "") -> Component:
     """Return the place of a live part: a shimmer until its first content comes."""
-    waiting = html.Div(className="skeleton", **{"aria-hidden": "true"})
-    attributes = {"aria-label": label} if label else {}
-    return html.Div(waiting, id=name, className=class_name, role="group", **attributes)
+    waiting = html.Div(className="skeleton")
+    named = attributes({"aria-label": label} if label else {})
+    return html.Div(waiting, id=name, className=class_name, role="group", **named)
 
 
 def tile(label: Content, value: Content, note: Content = "", tone: str = "") -> Component:
@@ -54,7 +59,7 @@ def bar(parts: Sequence[tuple[int, State]], whole: int, label: str) -> Component
         style = {"flexGrow": missing}
         title = f"{missing} {LABELS[State.ABSENT]}"
         pieces.append(html.Span(className=TONES[State.ABSENT], style=style, title=title))
-    return html.Div(pieces, className="bar", role="img", **{"aria-label": label})
+    return html.Div(pieces, className="bar", role="img", **attributes({"aria-label": label}))
 
 
 def canvas(kind: str, spec: dict[str, Any], label: str, class_name: str = "") -> Component:
@@ -62,11 +67,13 @@ def canvas(kind: str, spec: dict[str, Any], label: str, class_name: str = "") ->
     return html.Canvas(
         className=f"paint {class_name}",
         role="img",
-        **{
-            "data-paint": kind,
-            "data-spec": json.dumps(spec, separators=(",", ":")),
-            "aria-label": label,
-        },
+        **attributes(
+            {
+                "data-paint": kind,
+                "data-spec": json.dumps(spec, separators=(",", ":")),
+                "aria-label": label,
+            }
+        ),
     )
 
 
@@ -103,7 +110,7 @@ def age(epoch_s: float | None, limit_s: float = 30.0) -> Component:
     return html.Span(
         DASH,
         className="age",
-        **{"data-since": f"{epoch_s:.1f}", "data-limit": f"{limit_s:.0f}"},
+        **attributes({"data-since": f"{epoch_s:.1f}", "data-limit": f"{limit_s:.0f}"}),
     )
 
 
@@ -111,7 +118,7 @@ def since(epoch_s: float | None) -> Component:
     """Return how long ago something was, counting on, without a judgement."""
     if epoch_s is None:
         return html.Span(DASH)
-    return html.Span(DASH, className="since", **{"data-since": f"{epoch_s:.1f}"})
+    return html.Span(DASH, className="since", **attributes({"data-since": f"{epoch_s:.1f}"}))
 
 
 def pills(counts: dict[str, int]) -> Component:
@@ -165,7 +172,7 @@ def empty(title: str, text: Content, action: Content = None) -> Component:
 
 def section(title: str, body: Content, aside: Content = None, class_name: str = "") -> Component:
     """Return a part of a page with its heading and, at the right, its controls."""
-    head = [html.H2(title)]
+    head: list[Component] = [html.H2(title)]
     if aside is not None:
         head.append(html.Div(aside, className="aside"))
     return html.Section(
@@ -179,7 +186,7 @@ def choices(items: Sequence[tuple[str, str, bool]], label: str) -> Component:
         dcc.Link(text, href=href, className="choice chosen" if chosen else "choice")
         for text, href, chosen in items
     ]
-    return html.Div(links, className="choices", role="group", **{"aria-label": label})
+    return html.Div(links, className="choices", role="group", **attributes({"aria-label": label}))
 
 
 def table(
@@ -190,10 +197,16 @@ def table(
     body = [
         html.Tr(
             [
-                html.Td(cell, className=kind, **{"data-label": text})
+                html.Td(cell, className=kind, **attributes({"data-label": text}))
                 for cell, (text, kind) in zip(row, columns, strict=True)
             ]
         )
         for row in rows
     ]
     return html.Table([head, html.Tbody(body)], className=f"table {class_name}")
+
+
+def graph(name: str) -> Component:
+    """Return the place of a time chart; what is drawn on it with the pointer zooms the page."""
+    config: Any = {"displayModeBar": False, "responsive": True, "doubleClick": False}
+    return dcc.Graph(id=name, config=config, figure={}, className="timeline")

@@ -37,23 +37,8 @@ def add_routes(
     @server.websocket("/live")
     async def live(socket: WebSocket) -> None:
         await socket.accept()
-        sender: asyncio.Task[None] | None = None
-        try:
-            while True:
-                wanted = _read(await socket.receive_text(), paths)
-                if sender is not None:
-                    await _end(sender)
-                if wanted is None:
-                    await socket.close(4400)
-                    return
-                mark = msgspec.json.encode({"ask": wanted.ask, "build": build})
-                view = View.parse(wanted.path, wanted.search)
-                sender = asyncio.create_task(_send(socket, broadcaster, view, mark))
-        except WebSocketDisconnect:
-            pass
-        finally:
-            if sender is not None:
-                await _end(sender)
+        with contextlib.suppress(WebSocketDisconnect):
+            await _serve(socket, broadcaster, paths, build)
 
     @server.get("/frame/{name}")
     async def frame(name: str) -> Response:
@@ -74,6 +59,27 @@ def add_routes(
         if named is None:
             return Response(status_code=404)
         return Response(msgspec.json.encode(named), media_type="application/json")
+
+
+async def _serve(
+    socket: WebSocket, broadcaster: Broadcaster, paths: frozenset[str], build: str
+) -> None:
+    """Send one view after the other, as the page asks for them, until it leaves."""
+    sender: asyncio.Task[None] | None = None
+    try:
+        while True:
+            wanted = _read(await socket.receive_text(), paths)
+            if sender is not None:
+                await _end(sender)
+            if wanted is None:
+                await socket.close(4400)
+                return
+            mark = msgspec.json.encode({"ask": wanted.ask, "build": build})
+            view = View.parse(wanted.path, wanted.search)
+            sender = asyncio.create_task(_send(socket, broadcaster, view, mark))
+    finally:
+        if sender is not None:
+            await _end(sender)
 
 
 def _read(text: str, paths: frozenset[str]) -> Subscription | None:

@@ -1,8 +1,8 @@
 """Mosaics: every accelerator as one cell, in the order of its place.
 
 Owns which cell is which seat of the picture, and how a signal becomes one byte a cell. The browser
-paints the bytes (`assets/paint.js`): a rack is a rectangle of hosts x accelerators, a facility is
-a run of racks. Layouts change rarely and have an address of their own; values change each tick.
+paints the bytes (`assets/21-mosaic.js`): a rack is a rectangle of hosts x accelerators, a facility
+is a run of racks. Layouts change rarely and have an address of their own; values change each tick.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Signal:
     Attributes:
         low: value at the bottom of the scale; everything below looks the same.
         high: value at its top.
-        ramp: name of the colour scale in `assets/fleetgauge.css`.
+        ramp: name of the colour scale in `assets/00-theme.css`.
         scale: shown value = stored value x scale.
     """
 

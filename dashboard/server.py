@@ -47,10 +47,11 @@ def build(settings: DashboardSettings) -> App:
 
     @contextlib.asynccontextmanager
     async def lifespan(_server: FastAPI) -> AsyncIterator[None]:
-        # Private, and the reason for the pin of Dash: what it does before its first request. Without
-        # it a fresh process knows no callback and no page until somebody asks for one of Dash's own
-        # routes, so that a deep link, or a page that was open during a restart, would stay broken.
-        for prepare in dash[0].backend._before_request_funcs:  # noqa: SLF001
+        # Private, and the reason for the pin of Dash: what it does before its first request.
+        # Without it a fresh process knows no callback and no page until somebody asks for one of
+        # Dash's own routes; a deep link, or a page open during a restart, would stay broken.
+        backend: Any = dash[0].backend
+        for prepare in backend._before_request_funcs:  # noqa: SLF001
             await prepare() if inspect.iscoroutinefunction(prepare) else prepare()
         await queries.open()
         task = asyncio.create_task(broadcaster.run())
@@ -72,7 +73,7 @@ def build(settings: DashboardSettings) -> App:
 def _dash(server: FastAPI, modules: dict[str, ModuleType], broadcaster: Broadcaster) -> Dash:
     app = Dash(
         "dashboard",
-        server=server,
+        server=server,  # type: ignore[arg-type]
         use_pages=True,
         # Not Dash's own discovery: it would import each page a second time under another name.
         pages_folder="",
@@ -85,7 +86,8 @@ def _dash(server: FastAPI, modules: dict[str, ModuleType], broadcaster: Broadcas
         health_endpoint="healthz",
     )
     for order, (path, module) in enumerate(modules.items()):
-        register_page(
+        # Dash's own definition carries no types.
+        register_page(  # type: ignore[no-untyped-call]
             module.__name__,
             path=path,
             name=module.NAME,

@@ -1,7 +1,7 @@
 """What surrounds every page: header, navigation, search, live indicator, theme, time range.
 
 Owns the frame of the HTML document, and the search that jumps. Whether the page is live is shown
-by `assets/live.js`, which alone can tell when nothing comes any more.
+by `assets/10-live.js`, which alone can tell when nothing comes any more.
 """
 
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ def layout(paths: Sequence[str], names: Sequence[str]) -> Component:
                         href="/",
                         className="brand",
                     ),
-                    html.Nav(links, id="nav", **{"aria-label": "Pages"}),
+                    html.Nav(links, id="nav", **elements.attributes({"aria-label": "Pages"})),
                     _search(),
                     html.Button(
                         "Theme",
@@ -127,7 +127,7 @@ def time_range(view: View) -> Component:
         (name, view.href(range=name, from_=None, to=None), name == chosen) for name in RANGES_S
     ]
     if chosen == "custom":
-        items.append((f"{view.get('from')} – {view.get('to')}"[:44], view.href(), True))
+        items.append((f"{view.get('from')} to {view.get('to')}"[:44], view.href(), True))
     return elements.choices(items, "Time range")
 
 
@@ -148,14 +148,15 @@ def signal_legend(signal: str) -> Component:
 
 def add_callbacks(app: Dash, broadcaster: Broadcaster) -> None:
     """Connect the page's marker to the live line, and the search to the fleet."""
-    app.clientside_callback(
+    # Dash's own definition carries no types.
+    app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("fleetgauge", "subscribe"),
         Output("subscribed", "data"),
         Input("view", "data"),
     )
 
     for chart in TIME_CHARTS:
-        app.clientside_callback(
+        app.clientside_callback(  # type: ignore[no-untyped-call]
             ClientsideFunction("fleetgauge", "zoom"),
             Output("zoomed", "data", allow_duplicate=True),
             Input(chart, "relayoutData"),

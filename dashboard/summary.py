@@ -103,7 +103,7 @@ def summarise(picture: Picture, now_s: float) -> tuple[list[Summary], Codes]:
     states = picture.states(now_s)
     stale = picture.stale_hosts(now_s)
     headroom = picture.headroom_celsius()
-    found = [_summarise(picture, f, states, stale, headroom, now_s) for f in picture.facilities]
+    found = [_summarise(picture, f, states, stale, headroom) for f in picture.facilities]
     return found, states
 
 
@@ -113,7 +113,6 @@ def _summarise(
     states: Codes,
     stale: NDArray[np.bool_],
     headroom: NDArray[np.float32],
-    now_s: float,
 ) -> Summary:
     seats = facility.seats
     own = states[seats]

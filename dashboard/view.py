@@ -104,8 +104,7 @@ class View:
         fixed = self._fixed()
         note = ""
         if fixed is None:
-            span_s = RANGES_S[self.range_name]
-            start_s, end_s = now_s - span_s, now_s
+            start_s, end_s = now_s - RANGES_S[self.range_name], now_s
         else:
             start_s, end_s = fixed
             if end_s - start_s > SPAN_S_MAX:

@@ -107,10 +107,7 @@ def drain_words(size: float, trend: Drain | None) -> str:
         return "no trend yet"
     if trend.seconds is not None:
         low, high = (None if s is None else roughly(s) for s in (trend.low_s, trend.high_s))
-        if low and low != high:
-            band = f" ({low} – {high or 'never'})"
-        else:
-            band = ""
+        band = f" ({low} to {high or 'never'})" if low and low != high else ""
         return f"empty in {roughly(trend.seconds)}{band}"
     if trend.per_hour < 0.02 * size:
         return "steady, not draining"

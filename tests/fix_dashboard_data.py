@@ -358,11 +358,9 @@ class Fleet:
                 " arrivals_per_second, completions_per_second) from stdin"
             ) as copy:
                 for second in times:
-                    copy.write_row(
-                        [_time(second), site.facility_id, host, source, _unit(source),
-                         *_backlog(source, level, float(second))][:3]
-                        + [source, queue, _unit(source), *_backlog(source, level, float(second))]
-                    )  # fmt: skip
+                    waits = _backlog(source, level, float(second))
+                    place = (_time(second), site.facility_id, host)
+                    copy.write_row([*place, source, queue, _unit(source), *waits])
             self._queue_write(db, site, source, queue, level, end_s)
 
     def _queue_now(self, db: psycopg.Connection[Any], site: Site, now_s: float) -> None:
@@ -563,7 +561,7 @@ def _time(epoch_s: float) -> datetime:
 
 
 def _one(db: psycopg.Connection[Any], statement: str, values: Any) -> Any:
-    row = db.execute(statement, values).fetchone()  # type: ignore[arg-type]
+    row = db.execute(statement, values).fetchone()
     assert row is not None
     return row[0]
 

@@ -1,5 +1,5 @@
 // Sets the theme before the first paint: from the address, else what was chosen here before.
-// Loaded by itself in the document's head; everything else is in live.js and paint.js.
+// Loaded by itself in the document's head; 05-page.js has the switch.
 (() => {
   "use strict";
   const asked = new URLSearchParams(location.search).get("theme");

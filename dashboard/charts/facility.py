@@ -48,7 +48,7 @@ def figure(
     past: dict[str, list[Any]],
     backlog: dict[tuple[Any, ...], Series],
 ) -> Figure:
-    """Return the panels for which anything is known; an empty one for what a facility should tell."""
+    """Return the panels; one that a facility should fill is there even when it is empty."""
     grid = series.on_grid(past["rollup"], window, ROLLUP)
     coarse = Window(
         window.start_s // _rack_step(window) * _rack_step(window), window.end_s, _rack_step(window)

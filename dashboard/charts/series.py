@@ -25,7 +25,7 @@ DRAIN_S_MAX = 14 * 86_400
 
 def times(window: Window) -> Series:
     """Return the grid, in seconds since 1970."""
-    return window.start_s + np.arange(window.points) * float(window.step_s)
+    return np.asarray(window.start_s + np.arange(window.points) * window.step_s, np.float64)
 
 
 def on_grid(rows: Iterable[Any], window: Window, columns: Sequence[str]) -> dict[str, Series]:
@@ -100,7 +100,7 @@ class Drain:
 
 
 def drain(values: Series, step_s: float) -> Drain | None:
-    """Estimate from the trends of the last minutes to the last hour; None where too little is known.
+    """Estimate from the trends of the last minutes to an hour; None where too little is known.
 
     The backlog must have been seen within the last few steps.
     """

@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from dashboard.charts.marks import Mark, silent_stretches, strip
 from dashboard.charts.series import Series, rounded
 from dashboard.view import Window
+
+__all__ = ["Figure", "Line", "Mark", "Panel", "Threshold", "timeline"]
 
 Figure = dict[str, Any]
 
@@ -21,10 +24,6 @@ PANEL_PX = 132
 GAP_PX = 34
 EVENTS_PX = 26
 MARGIN_PX = {"l": 46, "r": 14, "t": 8, "b": 40}
-MARKS_MAX = 200
-GAPS_MAX = 40
-# A shorter hole is the sampling itself, not a silence.
-GAP_STEPS_MIN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +64,6 @@ class Panel:
     bars: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Something that happened: a word at a time."""
-
-    time_s: float
-    text: str
-    colour: str = "warn"
-
-
 @dataclass(slots=True)
 class _Sheet:
     """The figure while it is put together."""
@@ -112,9 +102,15 @@ def timeline(
         domain = (head - (panel_px + GAP_PX) / inner_px, head - GAP_PX / inner_px)
         _add_panel(sheet, panel, n + 1, domain)
     if marks:
-        _add_marks(sheet, marks, len(panels) + 1, (top, 1.0))
+        number = len(panels) + 1
+        trace, axis, lines = strip(marks, f"y{number}", (top, 1.0))
+        sheet.data.append(trace)
+        sheet.axes[f"yaxis{number}"] = axis
+        sheet.shapes += lines
     if silence is not None:
-        _shade_gaps(sheet, silence)
+        shades, words = silent_stretches(window, silence)
+        sheet.shapes += shades
+        sheet.notes += words
     return {"data": sheet.data, "layout": _layout(sheet)}
 
 
@@ -290,89 +286,6 @@ def _add_threshold(sheet: _Sheet, threshold: Threshold, axis: str) -> None:
             "font": {"size": 10.5, "color": f"@{threshold.colour}"},
         }
     )
-
-
-def _add_marks(
-    sheet: _Sheet, marks: Sequence[Mark], number: int, domain: tuple[float, float]
-) -> None:
-    shown = sorted(marks, key=lambda mark: mark.time_s)[-MARKS_MAX:]
-    axis = f"y{number}"
-    sheet.data.append(
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "event",
-            "x": [mark.time_s * 1000 for mark in shown],
-            "y": [0.5] * len(shown),
-            "yaxis": axis,
-            "marker": {
-                "symbol": "diamond",
-                "size": 8,
-                "color": [f"@{mark.colour}" for mark in shown],
-            },
-            "text": [mark.text for mark in shown],
-            "hovertemplate": "%{text}<extra></extra>",
-        }
-    )
-    sheet.axes[f"yaxis{number}"] = {
-        "domain": list(domain),
-        "range": [0, 1],
-        "visible": False,
-        "fixedrange": True,
-        "anchor": "x",
-    }
-    grave = [mark for mark in shown if mark.colour == "bad"][-20:]
-    for mark in grave:
-        at = mark.time_s * 1000
-        line = {"color": "@bad", "width": 1, "dash": "dot"}
-        sheet.shapes.append(
-            {"type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1,
-             "line": line, "layer": "below", "opacity": 0.55}
-        )  # fmt: skip
-
-
-def gaps(values: Series) -> list[tuple[int, int]]:
-    """Return first and last step of each stretch without data, once there was some."""
-    known = np.flatnonzero(~np.isnan(values))
-    if not len(known):
-        return []
-    edges = [*known.tolist(), len(values)]
-    return [
-        (left + 1, right - 1)
-        for left, right in zip(edges[:-1], edges[1:], strict=True)
-        if right - left > GAP_STEPS_MIN
-    ]
-
-
-def _shade_gaps(sheet: _Sheet, silence: Series) -> None:
-    window = sheet.window
-    for first, last in gaps(silence)[-GAPS_MAX:]:
-        sheet.shapes.append(
-            {
-                "type": "rect",
-                "xref": "x",
-                "yref": "paper",
-                "x0": (window.start_s + (first - 1) * window.step_s) * 1000,
-                "x1": (window.start_s + (last + 1) * window.step_s) * 1000,
-                "y0": 0,
-                "y1": 1,
-                "fillcolor": "@band",
-                "line": {"width": 0},
-                "layer": "below",
-            }
-        )
-        sheet.notes.append(
-            {
-                "text": "no data",
-                "x": (window.start_s + (first + last) / 2 * window.step_s) * 1000,
-                "y": 0,
-                "xref": "x",
-                "yref": "paper",
-                "yanchor": "bottom",
-                "showarrow": False,
-                "font": {"size": 10.5, "color": "@muted"},
-            }
-        )
 
 
 def _layout(sheet: _Sheet) -> dict[str, Any]:

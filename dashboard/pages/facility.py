@@ -23,7 +23,6 @@ SIGNALS = ("state", "utilisation", "sm", "headroom", "temperature", "power", "ag
 HISTORY_GOOD_FOR_S = 5.0
 HOT_HOSTS = 8
 RACKS_PX = 430
-GRAPH = {"displayModeBar": False, "responsive": True, "doubleClick": False}
 
 
 def layout(view: View) -> list[Component]:
@@ -39,7 +38,7 @@ def layout(view: View) -> list[Component]:
         html.Div(
             [
                 html.Div(
-                    dcc.Graph(id="facility-chart", config=GRAPH, figure={}, className="timeline"),
+                    elements.graph("facility-chart"),
                     className="section",
                 ),
                 html.Div(
@@ -125,7 +124,7 @@ def _nothing(view: View, sources: Sources) -> Slots:
     return {
         "facility-title": {"children": view.get("facility") or "Facility"},
         "facility-tiles": {"children": told},
-        **dict.fromkeys(blank, {"children": None}),
+        **{name: {"children": None} for name in blank},
     }
 
 

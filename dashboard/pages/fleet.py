@@ -1,4 +1,4 @@
-"""Fleet, the first screen: which facility is in trouble, and is it us, the hardware or the building?
+"""Fleet, the first screen: which facility is in trouble, and is it us, hardware or building?
 
 One row a facility, the totals above, open incidents and every accelerator below.
 """
@@ -100,9 +100,8 @@ def _nothing_yet(sources: Sources) -> Slots:
             "or a simulated facility here:",
             "fleetgauge simulate --facility first --hosts 4",
         )
-    blank = {"children": None}
     parts = ("fleet-tiles", "fleet-map", "fleet-legend", "fleet-incidents")
-    return {"fleet-rows": {"children": told}, **dict.fromkeys(parts, blank)}
+    return {"fleet-rows": {"children": told}, **{name: {"children": None} for name in parts}}
 
 
 async def _history(
@@ -294,11 +293,8 @@ def _thermal(summary: Summary) -> Component:
     tone = ""
     if least <= HEADROOM_LOW_CELSIUS:
         tone = "bad" if least <= HEADROOM_SPENT_CELSIUS else "warned"
-    first = (
-        [html.B(with_unit(least, "°C"), className=tone), " headroom, least"]
-        if not math.isnan(least)
-        else [html.B(DASH), " headroom"]
-    )
+    number_shown = html.B(with_unit(least, "°C"), className=tone)
+    first = [number_shown, " headroom" if math.isnan(least) else " headroom, least"]
     place = f" · {summary.hottest_rack}" if summary.hottest_rack else ""
     return html.Div(
         [

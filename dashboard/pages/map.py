@@ -1,4 +1,4 @@
-"""Map: every accelerator of the fleet, or of one facility, as one cell in the order of its place."""
+"""Map: every accelerator of the fleet, or of one facility, a cell in the order of its place."""
 
 from dash import dcc, html
 from dash.development.base_component import Component
@@ -39,7 +39,7 @@ async def render(view: View, sources: Sources) -> Slots:
         words = sources.trouble if sources.as_of_s is None else "Nothing of that name has reported."
         told = elements.empty("No accelerator to show", words)
         blank = ("map-switch", "map-legend", "map-counts")
-        return {"map-cells": {"children": told}, **dict.fromkeys(blank, {"children": None})}
+        return {"map-cells": {"children": told}, **{name: {"children": None} for name in blank}}
     signal = _signal(view)
     states = picture.states(sources.now_s)
     mosaic = sources.maps.of(picture, slug)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from dash import dcc, html
+from dash import html
 from dash.development.base_component import Component
 
 from dashboard import elements, shell
@@ -21,14 +21,12 @@ QUERIES = (
 GOOD_FOR_S = 2.0
 COLLECTOR_SILENT_S = 30.0
 LAG_HIGH = 5000
-GRAPH = {"displayModeBar": False, "responsive": True, "doubleClick": False}
 
 Rows = dict[str, list[Any]]
 
 
 def layout(view: View) -> list[Component]:
     """Return the fixed parts."""
-    graph = dcc.Graph(id="pipeline-chart", config=GRAPH, figure={})
     return [
         shell.heading(view, "Pipeline"),
         elements.slot("pipeline-flow", "From host to screen", "flow"),
@@ -36,7 +34,7 @@ def layout(view: View) -> list[Component]:
         html.Div(
             [
                 elements.section("Collectors", elements.slot("pipeline-collectors")),
-                html.Div(graph, className="section"),
+                html.Div(elements.graph("pipeline-chart"), className="section"),
             ],
             className="columns even",
         ),

@@ -1,0 +1,170 @@
+// The live line: one socket a page, over which the page's slots come as they change.
+//
+// Owns connecting and reconnecting, putting slots into Dash's components, the live indicator,
+// and ages that count on. Theme, navigation and keyboard are in 11-page.js.
+// Protocol: the page sends {path, search, ask}; it gets {slots, now, as_of, trouble, ask, build}.
+(() => {
+  "use strict";
+
+  const SILENCE_MS_MAX = 10000; // the server says something every 2 s
+  const RETRY_MS = [250, 500, 1000, 2000, 4000];
+
+  const state = {
+    socket: null,
+    wanted: null, // the view of this page
+    ask: 0,
+    heard: 0, // performance.now() of the last message
+    retries: 0,
+    retryTimer: null,
+    clockSkew_ms: 0, // server's clock minus ours
+    asOf_s: null,
+    trouble: "connecting",
+    figures: new Map(), // slot -> figure as sent, with named colours
+  };
+
+  // ---------------------------------------------------------------- the socket
+
+  function connect() {
+    clearTimeout(state.retryTimer);
+    if (state.socket) {
+      state.socket.onclose = null;
+      state.socket.close();
+    }
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    const socket = new WebSocket(`${scheme}://${location.host}/live`);
+    state.socket = socket;
+    state.heard = performance.now();
+    socket.onopen = () => {
+      state.retries = 0;
+      ask();
+    };
+    socket.onmessage = (event) => take(JSON.parse(event.data));
+    socket.onclose = (event) => retry(event.reason || "the dashboard does not answer");
+  }
+
+  function retry(reason) {
+    state.trouble = reason;
+    showLiveness();
+    const wait = RETRY_MS[Math.min(state.retries, RETRY_MS.length - 1)];
+    state.retries += 1;
+    clearTimeout(state.retryTimer);
+    state.retryTimer = setTimeout(connect, wait * (0.8 + 0.4 * Math.random()));
+  }
+
+  function ask() {
+    if (!state.wanted || !state.socket || state.socket.readyState !== WebSocket.OPEN) return;
+    state.ask += 1;
+    state.socket.send(JSON.stringify({ ...state.wanted, ask: state.ask }));
+  }
+
+  function take(message) {
+    const build = document.documentElement.dataset.build;
+    if (message.build && build && message.build !== build) {
+      location.reload();
+      return;
+    }
+    if (message.ask !== state.ask) return; // of the page that was here before
+    state.heard = performance.now();
+    state.clockSkew_ms = message.now * 1000 - Date.now();
+    state.asOf_s = message.as_of;
+    state.trouble = message.trouble;
+    for (const [name, properties] of Object.entries(message.slots)) put(name, properties);
+    showLiveness();
+    countAges();
+  }
+
+  function put(name, properties) {
+    if (!document.getElementById(name)) return;
+    if (properties.figure) {
+      state.figures.set(name, properties.figure);
+      properties = { ...properties, figure: window.fleetgauge.tinted(properties.figure) };
+    }
+    window.dash_clientside.set_props(name, properties);
+  }
+
+  // A machine that slept, a tab that was in the background, a network that changed: look at once.
+  function wake() {
+    if (document.visibilityState !== "visible" || !state.wanted) return;
+    if (!state.socket || state.socket.readyState > WebSocket.OPEN) connect();
+  }
+
+  function watch() {
+    const silent = performance.now() - state.heard > SILENCE_MS_MAX;
+    if (silent && state.socket && state.socket.readyState === WebSocket.OPEN) {
+      retry("nothing comes from the dashboard any more");
+      state.socket.onclose = null;
+      state.socket.close();
+    }
+    showLiveness();
+    countAges();
+  }
+
+  // ---------------------------------------------------------------- what is said about it
+
+  function serverNow_s() {
+    return (Date.now() + state.clockSkew_ms) / 1000;
+  }
+
+  function showLiveness() {
+    const box = document.getElementById("live");
+    const text = document.getElementById("live-text");
+    const banner = document.getElementById("banner");
+    if (!box || !text || !banner) return;
+    const asOf = state.asOf_s === null ? null : new Date(state.asOf_s * 1000);
+    const clock = asOf ? asOf.toISOString().slice(11, 19) : null;
+    const late = state.asOf_s !== null && serverNow_s() - state.asOf_s > 5;
+    const first = state.asOf_s === null && (state.trouble === "connecting" || state.trouble === "starting");
+    const bad = (state.trouble && !first) || late;
+    box.className = `live ${bad ? "dead" : first ? "waiting" : "good"}`;
+    const age = state.asOf_s === null ? 0 : Math.max(0, serverNow_s() - state.asOf_s);
+    const words = bad ? "not live" : first ? "connecting" : `live · ${age.toFixed(1)} s`;
+    if (text.textContent !== words) text.textContent = words;
+    document.documentElement.classList.toggle("not-live", Boolean(bad));
+    const reason = state.trouble || "no fresh data";
+    const told = !bad
+      ? ""
+      : `Not live: ${reason}. ` + (clock ? `Data as of ${clock} UTC.` : "Nothing was read yet.");
+    if (banner.textContent !== told) banner.textContent = told;
+  }
+
+  function countAges() {
+    const now = serverNow_s();
+    for (const element of document.querySelectorAll("[data-since]")) {
+      const age = Math.max(0, now - Number(element.dataset.since));
+      const words = duration(age);
+      if (element.textContent !== words) element.textContent = words;
+      if (element.dataset.limit) {
+        element.classList.toggle("stale", age > Number(element.dataset.limit));
+      }
+    }
+  }
+
+  function duration(seconds) {
+    if (seconds < 9.95) return `${seconds.toFixed(1)}\u202fs`;
+    if (seconds < 60) return `${Math.round(seconds)}\u202fs`;
+    const minutes = Math.floor(seconds / 60);
+    if (minutes < 60) return `${minutes}\u202fm`;
+    const hours = Math.floor(minutes / 60);
+    if (hours < 48) return `${hours}\u202fh ${minutes % 60}\u202fm`;
+    return `${Math.floor(hours / 24)}\u202fd ${hours % 24}\u202fh`;
+  }
+
+  Object.assign(window.dash_clientside.fleetgauge, {
+    // Called by Dash when a page's marker is there, which is when its slots are.
+    subscribe(view) {
+      if (!view) return window.dash_clientside.no_update;
+      state.wanted = view;
+      state.figures.clear();
+      window.fleetgauge.markNavigation(view);
+      if (state.socket) ask();
+      else connect();
+      return view;
+    },
+  });
+  Object.assign(window.fleetgauge, { serverNow_s, duration, figures: state.figures, state });
+
+  document.addEventListener("visibilitychange", wake);
+  window.addEventListener("online", wake);
+  window.addEventListener("pageshow", wake);
+  setInterval(watch, 500);
+})();
