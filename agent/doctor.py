@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 ResultT = TypeVar("ResultT")
 
@@ -81,8 +81,8 @@ def within(deadline_s: float, job: Callable[[], ResultT]) -> ResultT:
     return outcome[0]()
 
 
-def _raising(error: BaseException) -> Callable[[], ResultT]:
-    def outcome() -> ResultT:
+def _raising(error: BaseException) -> Callable[[], NoReturn]:
+    def outcome() -> NoReturn:
         raise error
 
     return outcome

@@ -64,23 +64,31 @@ def check_kernel_log(path: str) -> Finding:
 def check_spool(path: Path, bytes_max: int) -> Finding:
     """Say whether the spool can be kept where it is configured."""
     folder = path.parent
-    while not folder.exists() and folder != folder.parent:
+    while not _exists(folder) and folder != folder.parent:
         folder = folder.parent
-    owner = f"install -d -o fleetgauge -g fleetgauge -m 0750 {path.parent}"
-    if not os.access(folder, os.W_OK | os.X_OK):
+    owner = f"install -d -o fleetgauge -g fleetgauge -m 0700 {path.parent}"
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
         return fail("spool", f"{folder} cannot be written by this user", owner)
-    if path.exists() and not os.access(path, os.W_OK):
+    if _exists(path) and not os.access(path, os.W_OK, effective_ids=True):
         return fail("spool", f"{path} cannot be written by this user", f"chown fleetgauge {path}")
     try:
         room = os.statvfs(folder)
+        held = path.stat().st_size if _exists(path) else 0
     except OSError as error:
         return fail("spool", f"{folder}: {error.strerror}", owner)
-    held = path.stat().st_size if path.exists() else 0
     free = room.f_bavail * room.f_frsize + held
     sentence = f"{path.parent}: {bytes_max // MEBIBYTE} MiB wanted, {free // MEBIBYTE} MiB free"
     if free < bytes_max:
         return warn("spool", sentence, "free some space, or set spool_bytes_max lower")
     return ok("spool", sentence)
+
+
+def _exists(path: Path) -> bool:
+    """Whether this user can see it."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def check_other_agent(lock_path: Path, locks_path: Path) -> Finding:

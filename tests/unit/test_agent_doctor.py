@@ -163,10 +163,24 @@ def test_too_little_room_for_the_spool_is_a_warning(tmp_path: Path) -> None:
     assert check_spool(tmp_path / "spool.sqlite3", 1 << 60).verdict == "warn"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_spool_that_cannot_be_written_fails(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    assert check_spool(tmp_path / "spool.sqlite3", 1).verdict == "fail"
+@pytest.fixture
+def another_user() -> Iterator[None]:
+    """Nobody's rights where the tests run as root, who may write everywhere."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+@pytest.mark.parametrize("path", ["spool.sqlite3", "folder/spool.sqlite3"])
+def test_a_spool_that_cannot_be_written_or_seen_fails(
+    tmp_path: Path, another_user: None, path: str
+) -> None:
+    if os.geteuid() != 65534:
+        tmp_path.chmod(0o500)
+    assert check_spool(tmp_path / path, 1).verdict == "fail"
 
 
 LOCKS = """\
