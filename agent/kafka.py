@@ -6,6 +6,7 @@ that fails is sent again from there, oldest first. What may be sent when is `del
 """
 
 import logging
+import socket
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -60,9 +61,6 @@ class Producer(Protocol):
     def send(self, topic: str, *, key: bytes, value: bytes) -> Any:
         """Return a future; may block for a second, may raise a KafkaError."""
 
-    def bootstrap_connected(self) -> bool:
-        """Whether a broker answers."""
-
     def close(self, timeout: float) -> None:
         """Give up what is in flight after `timeout` seconds."""
 
@@ -91,6 +89,7 @@ class KafkaSink:
         drain_messages_per_second_max: float = 2.0,
         compression: str = "none",
         connect: Callable[[], Producer] | None = None,
+        answers: Callable[[str], bool] | None = None,
         random: Random | None = None,
     ) -> None:
         """Prepare; nothing is connected before `start`.
@@ -103,6 +102,7 @@ class KafkaSink:
             drain_messages_per_second_max: how fast one host's backlog of samples may leave.
             compression: `none`, `gzip` or `zstd`.
             connect: makes the client; by default kafka-python's.
+            answers: whether any of the brokers' addresses takes a connection, for the log's words.
             random: for jitter.
         """
         self._settings = settings
@@ -111,6 +111,7 @@ class KafkaSink:
         self._in_flight_bytes_max = in_flight_bytes_max
         self._drain = drain_messages_per_second_max
         self._connect = connect or partial(make_producer, settings, compression)
+        self._answers = answers or takes_connection
         self._random = random or Random()  # noqa: S311 - jitter, no secret
         self._topics = {stream: settings.topic(stream) for stream in Stream}
         self._routes: list[_Route] = []
@@ -274,7 +275,8 @@ class KafkaSink:
         forbidden = isinstance(error, _FORBIDDEN)
         lane.failed(slot, now_s)
         self._topic_pauses[lane.stream].failed(now_s, FORBIDDEN_PAUSE_S if forbidden else 0.0)
-        self._say(lane.stream, self._explain(lane.stream, error))
+        if not self._trouble.get(lane.stream):
+            self._say(lane.stream, self._explain(lane.stream, error))
         return False
 
     def _explain(self, stream: Stream, error: BaseException) -> str:
@@ -282,7 +284,7 @@ class KafkaSink:
         if isinstance(error, _FORBIDDEN):
             user = self._settings.kafka_sasl_username or "this client"
             return f"Kafka at {where} does not let {user} write to topic {topic}: {error}"
-        if self._producer is not None and not self._producer.bootstrap_connected():
+        if not self._answers(where):
             return f"Kafka at {where} does not answer; everything is kept until it does"
         return (
             f"topic {topic} cannot be written at {where}: {error!r};"
@@ -328,3 +330,15 @@ def make_producer(settings: KafkaSettings, compression: str = "none") -> Produce
         metrics_enabled=False,
     )
     return producer
+
+
+def takes_connection(bootstrap: str) -> bool:
+    """Whether any of these addresses takes a TCP connection within a second."""
+    for address in bootstrap.split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
+        except OSError:
+            continue
+        return True
+    return False

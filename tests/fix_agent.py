@@ -265,7 +265,6 @@ class FakeProducer:
         self.taken: list[tuple[str, bytes]] = []
         self.keys: set[bytes] = set()
         self.error: Exception | None = None
-        self.connected = True
         self.closed = False
 
     def send(self, topic: str, *, key: bytes, value: bytes) -> FakeFuture:
@@ -275,9 +274,6 @@ class FakeProducer:
         future = FakeFuture()
         self.waiting.append((topic, value, future))
         return future
-
-    def bootstrap_connected(self) -> bool:
-        return self.connected
 
     def close(self, timeout: float) -> None:
         self.closed = True

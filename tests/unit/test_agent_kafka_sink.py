@@ -37,6 +37,7 @@ class Bench:
         self.clock = clock
         self.counters = Counters()
         self.producers: list[FakeProducer] = []
+        self.reachable = True
         self.connect_error: Exception | None = None
         self.outbox = Outbox(IDENTITY, None, clock, self.counters, ticks_per_message=1)
         self.sink = KafkaSink(
@@ -46,6 +47,7 @@ class Bench:
             in_flight_bytes_max=in_flight,
             drain_messages_per_second_max=drain,
             connect=self._connect,
+            answers=lambda _bootstrap: self.reachable,
             random=Random(1),
         )
         self.sink.attach(self.outbox)
@@ -227,7 +229,7 @@ def test_trouble_is_said_once_and_its_end_too(
     caplog.set_level(logging.INFO)
     bench.write(0)
     bench.step()
-    bench.broker.connected = False
+    bench.reachable = False
     for _ in range(10):
         bench.broker.fail_all(KafkaTimeoutError("no answer"))
         bench.step(60)
