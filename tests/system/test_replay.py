@@ -51,7 +51,8 @@ def run(postgres_url: str, broker: str, topic_prefix: str) -> Run:
 
 @contextmanager
 def collector(run: Run) -> Iterator[None]:
-    process = run.start("collector", "--samples-age-max-days", "36500")  # type: ignore[attr-defined]
+    ages = ("--samples-age-max-days", "36500", "--events-age-max-days", "36500")
+    process = run.start("collector", *ages)  # type: ignore[attr-defined]
     try:
         yield
     finally:
@@ -71,7 +72,7 @@ def assert_nothing_lost(run: Run) -> None:
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded data is not at ../shared/data")
 def test_a_recorded_cluster_is_stored_whole(layout: str, run: Run) -> None:
     with collector(run):
-        ended = run("replay", str(RECORDED / layout), "--speed", "1e7", "--check")
+        ended = run("replay", str(RECORDED / layout), "--check", "--store-timeout-s", "250")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "differs" not in ended.stdout
     assert ended.stdout.count("equal") == len(expected(RECORDED / layout, layout))
