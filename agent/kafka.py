@@ -45,6 +45,10 @@ METADATA_WAIT_MS = 1000
 # What a message may be larger on its way than by itself: key and record overhead.
 RECORD_OVERHEAD_BYTES = 4096
 
+# What trouble may be about, besides a stream.
+_BROKER = "broker"
+_CLIENT = "client"
+
 _REFUSED = (MessageSizeTooLargeError, RecordListTooLargeError)
 _FORBIDDEN = (
     AuthorizationError,
@@ -202,11 +206,11 @@ class KafkaSink:
             except (KafkaError, OSError, ValueError) as error:
                 # OSError: a certificate or password file; ValueError: what is in it.
                 self._connecting.failed(now_s)
-                self._say("client", f"cannot prepare the connection to Kafka: {error}")
+                self._say(_CLIENT, f"cannot prepare the connection to Kafka: {error}")
                 self._counters.add("kafka_failures")
             else:
                 self._connecting.succeeded()
-                self._say("client", "")
+                self._say(_CLIENT, "")
         return self._producer
 
     def _send(self, producer: Producer, route: _Route) -> None:
@@ -265,6 +269,7 @@ class KafkaSink:
             lane.confirmed(slot)
             self._topic_pauses[lane.stream].succeeded()
             self._alive_at_s = now_s
+            self._say(_BROKER, "")
             self._say(lane.stream, "")
             return True
         self._counters.add("kafka_failures")
@@ -275,21 +280,25 @@ class KafkaSink:
         forbidden = isinstance(error, _FORBIDDEN)
         lane.failed(slot, now_s)
         self._topic_pauses[lane.stream].failed(now_s, FORBIDDEN_PAUSE_S if forbidden else 0.0)
-        if not self._trouble.get(lane.stream):
-            self._say(lane.stream, self._explain(lane.stream, error))
+        if not (self._trouble.get(_BROKER) or self._trouble.get(lane.stream)):
+            self._explain(lane.stream, error)
         return False
 
-    def _explain(self, stream: Stream, error: BaseException) -> str:
+    def _explain(self, stream: Stream, error: BaseException) -> None:
         topic, where = self._topics[stream], self._settings.kafka_bootstrap
         if isinstance(error, _FORBIDDEN):
             user = self._settings.kafka_sasl_username or "this client"
-            return f"Kafka at {where} does not let {user} write to topic {topic}: {error}"
-        if not self._answers(where):
-            return f"Kafka at {where} does not answer; everything is kept until it does"
-        return (
-            f"topic {topic} cannot be written at {where}: {error!r};"
-            " is it there? `fleetgauge migrate` makes it"
-        )
+            self._say(stream, f"Kafka at {where} does not let {user} write to {topic}: {error}")
+        elif not self._answers(where):
+            self._say(
+                _BROKER, f"Kafka at {where} does not answer; everything is kept until it does"
+            )
+        else:
+            self._say(
+                stream,
+                f"topic {topic} cannot be written at {where}: {error!r};"
+                " is it there? `fleetgauge migrate` makes it",
+            )
 
     def _say(self, subject: str, trouble: str) -> None:
         """Log a change from good to bad and back, and nothing in between."""
