@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 from psycopg.types.json import Json
 
-from collector.consumer import Received
 from collector.intake import Events, Opened, Queues, Rejected, Samples, Windows
 from collector.marks import MarkBook, MarkKey, Verdict
 from collector.registry import Registry, timestamp
@@ -116,7 +115,8 @@ def _time_faults(packed: Iterable[PackedSamples], windows: Windows) -> dict[int,
 
 def _is_new(batch: Batch, item: Opened, registry: Registry, marks: MarkBook) -> bool:
     header = item.header
-    mark = marks.touch(_key(item.received, header, registry))
+    key = MarkKey(registry.host(header).host_id, item.received.stream, header.boot_epoch)
+    mark = marks.touch(key)
     verdict = mark.accept(header.seq)
     if verdict is Verdict.STORE:
         batch.messages += 1
@@ -130,10 +130,6 @@ def _is_new(batch: Batch, item: Opened, registry: Registry, marks: MarkBook) -> 
     return False
 
 
-def _key(received: Received, header: Header, registry: Registry) -> MarkKey:
-    return MarkKey(registry.host(header).host_id, received.stream, header.boot_epoch)
-
-
 def _rows(item: Opened) -> int:
     if isinstance(item, Samples):
         return item.shape.ticks * item.shape.accelerators
@@ -144,8 +140,9 @@ def _reject(batch: Batch, item: Rejected, registry: Registry, marks: MarkBook) -
     """Quarantine a record; where its number is known, that number has found its end."""
     batch.rejected.append(item)
     if item.header is not None:
-        mark = marks.touch(_key(item.received, item.header, registry))
-        mark.write_off(item.header.seq, item.header.seq, QUARANTINED)
+        header = item.header
+        key = MarkKey(registry.host(header).host_id, item.received.stream, header.boot_epoch)
+        marks.touch(key).write_off(header.seq, header.seq, QUARANTINED)
 
 
 def _senders(messages: Sequence[Samples], registry: Registry) -> Senders:

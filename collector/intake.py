@@ -5,6 +5,7 @@ samples are judged where they are columns, in `batch.py`.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from collector.consumer import Received
 from telemetry.catalogue import CATALOGUE
@@ -22,6 +23,7 @@ from telemetry.wire import (
     decode,
     decode_events,
     decode_queues,
+    parse_layout,
 )
 
 _STREAMS = frozenset(Stream)
@@ -134,7 +136,7 @@ def _open(message: Message, received: Received, windows: Windows) -> Opened:
     header = message.header
     if isinstance(header, SamplesHeader):
         shape = Shape.of(header)
-        return Samples(received, header, shape, group_of(shape), message.body)
+        return Samples(received, header, shape, group_of(header.layout), message.body)
     if message.kind is MessageKind.EVENTS:
         records = decode_events(message)
         for record in records:
@@ -148,14 +150,15 @@ def _open(message: Message, received: Received, windows: Windows) -> Opened:
     return Queues(received, header, snapshots)
 
 
-def group_of(shape: Shape) -> Group:
+@lru_cache(maxsize=1024)
+def group_of(layout: bytes) -> Group:
     """Return the group that a layout's metrics belong to.
 
     Raises:
         DecodeError: with reason `metric_groups`: none that is known, or more than one.
     """
-    known = [CATALOGUE.by_id[number] for number in shape.metric_ids if number in CATALOGUE.by_id]
-    groups = {metric.group for metric in known}
+    numbers = [number for number, _ in parse_layout(layout).entries]
+    groups = {CATALOGUE.by_id[number].group for number in numbers if number in CATALOGUE.by_id}
     if len(groups) != 1:
         raise DecodeError("metric_groups", f"a message carries one group of metrics, not {groups}")
     return groups.pop()

@@ -61,8 +61,8 @@ def _columns(part: SampleColumns, group: Group, picked: NDArray[np.intp]) -> lis
             values, missing = part.values.get(metric.name), part.missing.get(metric.name)
             columns.append(
                 Column(
-                    None if values is None else values[picked, -1],
-                    None if missing is None else missing[picked, -1],
+                    None if values is None else values[picked, :, -1],
+                    None if missing is None else missing[picked, :, -1],
                 )
             )
     return columns

@@ -8,7 +8,7 @@ newest-wins and may be applied any number of times.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -26,19 +26,6 @@ CACHED_MAX = 500_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _QUERIES = sql.queries("collector_places")
-
-
-class HostName(NamedTuple):
-    """How messages name a host."""
-
-    tenant: str
-    facility: str
-    host: str
-
-    @classmethod
-    def of(cls, header: Header) -> "HostName":
-        """Return the sender of a message."""
-        return cls(header.tenant, header.facility, header.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +46,13 @@ class Registry:
     """All ids that were needed so far."""
 
     def __init__(self) -> None:
-        self._hosts: dict[HostName, Host] = {}
+        self._hosts: dict[tuple[str, str, str], Host] = {}
         self._gpus: dict[tuple[int, bytes], int] = {}
         self._rows: dict[tuple[int, bytes], NDArray[np.int32]] = {}
 
     def host(self, header: Header) -> Host:
         """Return the sender of a message; `learn` has seen it."""
-        return self._hosts[HostName.of(header)]
+        return self._hosts[header.tenant, header.facility, header.host]
 
     def gpu_ids(self, host: Host, accelerators: bytes) -> NDArray[np.int32]:
         """Return the ids of a header's accelerators, in their order."""
@@ -99,13 +86,13 @@ class Registry:
             self.forget()
         with translated("looking up hosts"):
             headers = [item.header for item in judged if item.header is not None]
-            self._learn_hosts(connection, set(map(HostName.of, headers)))
+            self._learn_hosts(connection, {(h.tenant, h.facility, h.host) for h in headers})
             opened = [item for item in judged if not isinstance(item, Rejected)]
             for header, inventory in _newest_inventories(opened):
-                self._apply(connection, HostName.of(header), inventory)
+                self._apply(connection, header, inventory)
             self._learn_gpus(connection, set(self._named_gpus(opened)))
 
-    def _learn_hosts(self, connection: Connection, names: set[HostName]) -> None:
+    def _learn_hosts(self, connection: Connection, names: set[tuple[str, str, str]]) -> None:
         missing = sorted(names - self._hosts.keys())
         if not missing:
             return
@@ -115,12 +102,12 @@ class Registry:
             for step in ("add_facilities", "add_racks", "add_hosts"):
                 connection.execute(_QUERIES[step], met)
         for tenant, facility, host, *ids in connection.execute(_QUERIES["find_hosts"], met):
-            name = HostName(str(tenant), str(facility), str(host))
+            name = (str(tenant), str(facility), str(host))
             self._hosts[name] = Host(*(int(str(number)) for number in ids))
 
     def _named_gpus(self, opened: Iterable[Opened]) -> Iterable[tuple[int, bytes]]:
         for message in opened:
-            host_id = self._hosts[HostName.of(message.header)].host_id
+            host_id = self.host(message.header).host_id
             if isinstance(message, Samples):
                 if (host_id, message.header.accelerators) not in self._rows:
                     for uuid in split_uuids(message.header.accelerators):
@@ -143,8 +130,8 @@ class Registry:
         for host_id, uuid, gpu_id in rows:
             self._gpus[host_id, uuid.bytes] = gpu_id
 
-    def _apply(self, connection: Connection, name: HostName, inventory: Inventory) -> None:
-        host = self._hosts[name]
+    def _apply(self, connection: Connection, header: Header, inventory: Inventory) -> None:
+        host = self.host(header)
         time = timestamp(inventory.time_us)
         place = msgspec.structs.asdict(inventory.place) | {"facility_id": host.facility_id}
         with connection.transaction():
@@ -161,20 +148,22 @@ class Registry:
             uuids = [UUID(bytes=entry.uuid) for entry in inventory.accelerators]
             connection.execute(_QUERIES["note_absent"], about | {"uuids": uuids})
         # Where it stands is read again, since an older inventory has changed nothing.
+        name = (header.tenant, header.facility, header.host)
         del self._hosts[name]
         self._learn_hosts(connection, {name})
 
 
 def _newest_inventories(opened: Iterable[Opened]) -> Iterable[tuple[Header, Inventory]]:
-    newest: dict[HostName, tuple[Header, Inventory]] = {}
+    newest: dict[tuple[str, str, str], tuple[Header, Inventory]] = {}
     for message in opened:
         if not isinstance(message, Events):
             continue
         for record in message.records:
             if isinstance(record, Inventory):
-                name = HostName.of(message.header)
+                header = message.header
+                name = (header.tenant, header.facility, header.host)
                 if name not in newest or newest[name][1].time_us <= record.time_us:
-                    newest[name] = (message.header, record)
+                    newest[name] = (header, record)
     return newest.values()
 
 

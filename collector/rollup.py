@@ -114,8 +114,8 @@ def _throttled(columns: SampleColumns) -> NDArray[np.int64]:
 
 
 def _accelerators_first(cells: NDArray[Any]) -> NDArray[Any]:
-    """Return N x T x G as G x (N x T): reducing the first axis runs along contiguous memory."""
-    return np.ascontiguousarray(cells.reshape(-1, cells.shape[2]).T)
+    """Return N x G x T as G x (N x T): reducing the first axis runs along contiguous memory."""
+    return np.ascontiguousarray(cells.transpose(1, 0, 2)).reshape(cells.shape[1], -1)
 
 
 def _bucket(

@@ -39,8 +39,9 @@ class SampleColumns:
         group: which table they go to.
         senders: one element a message.
         times_us: N x T, microseconds since 1970.
-        values: by metric name, N x T x G; what is under a missing cell means nothing.
-        missing: by metric name, N x T x G, only for metrics with a missing cell.
+        values: by metric name, N x G x T, which is the order of the rows; what is under a missing
+            cell means nothing.
+        missing: by metric name, N x G x T, only for metrics with a missing cell.
         out_of_range: values that were outside of their metric's range and are now missing.
     """
 
@@ -90,8 +91,8 @@ class PackedSamples:
             metric = CATALOGUE.by_id.get(number)
             if metric is None:
                 continue  # of a newer catalogue than ours
-            column = np.ascontiguousarray(records[f"m{number}"])
-            absent = None if cells is None else cells[:, position]
+            column = np.ascontiguousarray(records[f"m{number}"].transpose(0, 2, 1))
+            absent = None if cells is None else cells[:, position].transpose(0, 2, 1)
             if absent is not None and not absent.any():
                 absent = None
             absent, wrong = check_range(metric, column, absent)

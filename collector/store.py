@@ -9,6 +9,7 @@ import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import LiteralString
 
 import numpy as np
 
@@ -53,6 +54,7 @@ class Move:
 def prepare(connection: Connection) -> None:
     """Make the session's staging tables."""
     with translated("preparing the session"):
+        connection.execute(_BOOKS["make_marks_in"])
         for stage in _STAGES:
             connection.execute(_ROWS[f"make_{stage}"])
 
@@ -120,23 +122,12 @@ def _move_offsets(connection: Connection, moves: Sequence[Move]) -> None:
 def _write_marks(
     connection: Connection, changed: Sequence[tuple[MarkKey, Mark]], sent: dict[MarkKey, int]
 ) -> None:
-    for step, is_new in (("move_marks", False), ("new_marks", True)):
-        entries = [(key, mark) for key, mark in changed if (mark.version is None) is is_new]
-        if not entries:
-            continue
-        marks = [mark for _, mark in entries]
-        written = connection.execute(
-            _BOOKS[step],
-            _key_columns(key for key, _ in entries)
-            | {
-                "versions": [mark.version for mark in marks],
-                "last_seqs": [mark.last_seq for mark in marks],
-                "messages": [mark.stored_messages for mark in marks],
-                "rows": [mark.stored_rows for mark in marks],
-                "repeats": [mark.repeated_messages for mark in marks],
-            },
-        ).rowcount
-        if written != len(entries):
+    if changed:
+        _copy(connection, _BOOKS["copy_marks"], [(_mark_columns(changed), len(changed))])
+        streams = {"streams": [str(stream) for stream in Stream]}
+        moved = connection.execute(_BOOKS["move_marks"], streams).rowcount
+        made = connection.execute(_BOOKS["new_marks"], streams).rowcount
+        if moved + made != len(changed):
             raise StaleMarksError("another collector has stored messages of the same hosts")
     _write_gaps(connection, [(key, mark.gaps) for key, mark in changed if mark.gaps_changed])
     if sent:
@@ -144,6 +135,21 @@ def _write_marks(
         connection.execute(
             _BOOKS["note_sent"], _key_columns(keys) | {"sent": [sent[key] for key in keys]}
         )
+
+
+def _mark_columns(changed: Sequence[tuple[MarkKey, Mark]]) -> list[Column]:
+    numbers = {stream: at for at, stream in enumerate(Stream, start=1)}
+    is_new = np.array([mark.version is None for _, mark in changed])
+    return [
+        Column(np.array([key.host_id for key, _ in changed], dtype=np.int32)),
+        Column(np.array([numbers[key.stream] for key, _ in changed], dtype=np.int16)),
+        Column(np.array([key.boot_epoch for key, _ in changed], dtype=np.int64)),
+        Column(np.array([mark.version or 0 for _, mark in changed], dtype=np.int64), is_new),
+        Column(np.array([mark.last_seq for _, mark in changed], dtype=np.int64)),
+        Column(np.array([mark.stored_messages for _, mark in changed], dtype=np.int64)),
+        Column(np.array([mark.stored_rows for _, mark in changed], dtype=np.int64)),
+        Column(np.array([mark.repeated_messages for _, mark in changed], dtype=np.int64)),
+    ]
 
 
 def _write_gaps(connection: Connection, changed: Sequence[tuple[MarkKey, list[Gap]]]) -> None:
@@ -175,7 +181,7 @@ def _key_columns(keys: Iterable[MarkKey]) -> dict[str, list[object]]:
 def _copy_samples(connection: Connection, samples: Sequence[SampleColumns]) -> None:
     for group, statement in _TABLES.items():
         parts = [part for part in samples if part.group is group]
-        _copy(connection, statement, [(sample_rows(part), part.rows) for part in parts])
+        _copy(connection, _ROWS[statement], [(sample_rows(part), part.rows) for part in parts])
 
 
 def sample_rows(part: SampleColumns) -> list[Column]:
@@ -193,20 +199,20 @@ def sample_rows(part: SampleColumns) -> list[Column]:
         values, missing = part.values.get(metric.name), part.missing.get(metric.name)
         columns.append(
             Column(
-                None if values is None else values.transpose(0, 2, 1).reshape(-1),
-                None if missing is None else missing.transpose(0, 2, 1).reshape(-1),
+                None if values is None else values.reshape(-1),
+                None if missing is None else missing.reshape(-1),
             )
         )
     return columns
 
 
 def _copy(
-    connection: Connection, statement: str, parts: Sequence[tuple[list[Column], int]]
+    connection: Connection, statement: LiteralString, parts: Sequence[tuple[list[Column], int]]
 ) -> None:
     if not parts:
         return
     blocks = itertools.chain.from_iterable(rows_of(columns, count) for columns, count in parts)
-    with connection.cursor() as cursor, cursor.copy(_ROWS[statement]) as copy:
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(SIGNATURE)
         for block in blocks:
             copy.write(block)
@@ -229,7 +235,7 @@ def _merge_state(connection: Connection, samples: Sequence[SampleColumns]) -> No
     for group in Group:
         rows = list(live.newest_rows(samples, group))
         if rows:
-            _copy(connection, f"copy_{group}_state", rows)
+            _copy(connection, _ROWS[f"copy_{group}_state"], rows)
             connection.execute(_ROWS[f"merge_{group}_state"])
 
 
@@ -241,7 +247,7 @@ def _merge_rollups(connection: Connection, samples: Sequence[SampleColumns]) -> 
         ("facility_rollup", rollup.facility_rows(parts)),
         ("rack_rollup", rollup.rack_rows(parts)),
     ):
-        _copy(connection, f"copy_{name}", [rows])
+        _copy(connection, _ROWS[f"copy_{name}"], [rows])
         connection.execute(_ROWS[f"merge_{name}"])
 
 

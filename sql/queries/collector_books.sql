@@ -69,6 +69,33 @@ from sequence_gaps
 where host_id = any(%(host_ids)s)
 order by host_id, stream, boot_epoch, first_seq;
 
+-- name: make_marks_in
+-- Where the changed marks of a batch wait to be merged. The stream is its place among the three.
+create temp table if not exists marks_in (
+    host_id integer,
+    stream_number smallint,
+    boot_epoch bigint,
+    version bigint,
+    last_seq bigint,
+    messages bigint,
+    rows bigint,
+    repeats bigint
+) on commit delete rows;
+
+-- name: copy_marks
+-- The changed marks of a batch.
+copy marks_in (
+    host_id,
+    stream_number,
+    boot_epoch,
+    version,
+    last_seq,
+    messages,
+    rows,
+    repeats
+)
+from stdin (format binary);
+
 -- name: move_marks
 -- Marks that were stored before; only those whose version is the expected one.
 update host_marks as kept
@@ -79,18 +106,10 @@ set
     repeated_messages = kept.repeated_messages + moved.repeats,
     version = kept.version + 1,
     updated_at = now()
-from unnest(
-    %(host_ids)s::integer[],
-    %(streams)s::text[],
-    %(boot_epochs)s::bigint[],
-    %(versions)s::bigint[],
-    %(last_seqs)s::bigint[],
-    %(messages)s::bigint[],
-    %(rows)s::bigint[],
-    %(repeats)s::bigint[]
-) as moved (host_id, stream, boot_epoch, version, last_seq, messages, rows, repeats)
-where kept.host_id = moved.host_id
-    and kept.stream = moved.stream
+from marks_in as moved
+where moved.version is not null
+    and kept.host_id = moved.host_id
+    and kept.stream = (%(streams)s::text[])[moved.stream_number]
     and kept.boot_epoch = moved.boot_epoch
     and kept.version = moved.version;
 
@@ -105,16 +124,16 @@ insert into host_marks (
     stored_rows,
     repeated_messages
 )
-select *
-from unnest(
-    %(host_ids)s::integer[],
-    %(streams)s::text[],
-    %(boot_epochs)s::bigint[],
-    %(last_seqs)s::bigint[],
-    %(messages)s::bigint[],
-    %(rows)s::bigint[],
-    %(repeats)s::bigint[]
-)
+select
+    host_id,
+    (%(streams)s::text[])[stream_number],
+    boot_epoch,
+    last_seq,
+    messages,
+    rows,
+    repeats
+from marks_in
+where version is null
 order by 1, 2, 3
 on conflict (host_id, stream, boot_epoch) do nothing;
 
