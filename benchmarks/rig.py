@@ -97,12 +97,20 @@ class Rig:
 
 
 @contextmanager
-def rig(*, with_database: bool = True, with_broker: bool = True) -> Iterator[Rig]:
-    """Run services inside the block, with schema and topics made."""
+def rig(
+    *, with_database: bool = True, with_broker: bool = True, database_url: str = ""
+) -> Iterator[Rig]:
+    """Run services inside the block, with schema and topics made.
+
+    Args:
+        with_database: whether there is a database.
+        with_broker: whether there is a broker.
+        database_url: an empty database to use in place of an embedded one.
+    """
     with TemporaryDirectory(prefix="fleetgauge-bench-") as folder:
         broker = Broker(Path(folder) / "broker") if with_broker else None
         # Durable as in production: what is stored must survive a power cut.
-        postgres = Postgres() if with_database else None
+        postgres = Postgres() if with_database and not database_url else None
         try:
             for service in (broker, postgres):
                 if service is not None:
@@ -110,13 +118,13 @@ def rig(*, with_database: bool = True, with_broker: bool = True) -> Iterator[Rig
             made = Rig(
                 Path(folder),
                 broker.address if broker else "127.0.0.1:1",
-                postgres.address if postgres else "",
+                postgres.address if postgres else database_url,
             )
             made.service_pids = {s.name: s.pid for s in (broker, postgres) if s is not None}
             if broker:
                 make_topics(made.bootstrap)
-            if postgres:
-                make_schema(postgres.address)
+            if made.database_url:
+                make_schema(made.database_url)
             try:
                 yield made
             finally:

@@ -13,3 +13,417 @@ join hosts h using (host_id)
 join facilities f using (facility_id)
 where f.facility = %(facility)s
     and s.time is not null;
+
+-- name: make_facilities
+-- Facilities of one tenant, with a share of the accelerators each.
+insert into facilities (tenant, facility, display_name, provider, region, contracted_accelerators)
+select 'bench', 'site-' || n, 'Site ' || n, 'bench', 'nowhere', %(gpus)s::integer / %(facilities)s::integer
+from generate_series(1, %(facilities)s::integer) n;
+
+-- name: make_racks
+-- Racks, as many in each facility, in four halls.
+insert into racks (facility_id, hall, row, rack)
+select f.facility_id, 'hall ' || n %% 4, 'row ' || n / 4 %% 20, 'rack ' || lpad(n::text, 5, '0')
+from facilities f
+cross join generate_series(1, %(racks_each)s::integer) n
+where f.tenant = 'bench';
+
+-- name: make_hosts
+-- Hosts, as many in each rack.
+insert into hosts (facility_id, rack_id, host, tray, agent_version, inventory_time)
+select r.facility_id, r.rack_id, 'node-' || r.rack_id || '-' || n, n::text, 'bench', now()
+from racks r
+join facilities f using (facility_id)
+cross join generate_series(1, %(hosts_each)s::integer) n
+where f.tenant = 'bench';
+
+-- name: make_accelerators
+-- Eight accelerators in each host.
+insert into accelerators (
+    host_id,
+    uuid,
+    index,
+    model,
+    serial,
+    temperature_slowdown_celsius,
+    inventory_time
+)
+select
+    h.host_id,
+    md5(h.host_id || '/' || n)::uuid,
+    n,
+    'NVIDIA H100 80GB HBM3',
+    'S' || h.host_id * 8 + n,
+    90,
+    now()
+from hosts h
+join facilities f using (facility_id)
+cross join generate_series(0, 7) n
+where f.tenant = 'bench';
+
+-- name: make_agents
+-- A heartbeat of each host.
+insert into agent_state (
+    host_id,
+    time,
+    boot_epoch,
+    agent_version,
+    sample_interval_ms,
+    tick_duration_us,
+    spool_messages,
+    spool_bytes,
+    resident_bytes
+)
+select h.host_id, now(), 1, 'bench', 1000, 5000, 0, 0, 40000000
+from hosts h
+join facilities f using (facility_id)
+where f.tenant = 'bench';
+
+-- name: make_states
+-- A first reading of every accelerator.
+insert into host_state (
+    host_id,
+    time,
+    slow_time,
+    boot_epoch,
+    seq,
+    gpu_ids,
+    utilization_gpu_percent,
+    memory_used_mebibytes,
+    temperature_gpu_celsius,
+    temperature_memory_celsius,
+    temperature_margin_celsius,
+    power_milliwatts,
+    clock_sm_megahertz,
+    clock_event_reasons_bitmask,
+    sm_active_permille,
+    tensor_active_permille,
+    reader_status_code,
+    power_limit_milliwatts,
+    ecc_uncorrected_volatile_count,
+    remap_pending_flag,
+    remap_failed_flag,
+    nvlink_active_links_count,
+    recovery_action_code,
+    processes_count
+)
+select
+    a.host_id,
+    now(),
+    now(),
+    1,
+    1,
+    array_agg(a.gpu_id order by a.index),
+    array_agg((random() * 100)::smallint),
+    array_agg((52000 + random() * 28000)::integer),
+    array_agg((45 + random() * 35)::smallint),
+    array_agg((50 + random() * 40)::smallint),
+    array_agg((5 + random() * 40)::smallint),
+    array_agg((90000 + random() * 610000)::integer),
+    array_agg((1400 + random() * 580)::smallint),
+    array_agg(0),
+    array_agg((random() * 1000)::smallint),
+    array_agg((random() * 600)::smallint),
+    array_agg((case when random() < 0.0005 then 2 else 0 end)::smallint),
+    array_agg(700000),
+    array_agg(0::bigint),
+    array_agg((case when random() < 0.001 then 1 else 0 end)::smallint),
+    array_agg(0::smallint),
+    array_agg(18::smallint),
+    array_agg(0::smallint),
+    array_agg(1::smallint)
+from accelerators a
+join hosts h using (host_id)
+join facilities f using (facility_id)
+where f.tenant = 'bench'
+group by a.host_id;
+
+-- name: move_states
+-- A new reading of one part of the hosts, as a second brings where messages leave every ten; one
+-- host in 200 has fallen silent.
+update host_state
+set
+    time = clock_timestamp(),
+    received_at = clock_timestamp(),
+    seq = seq + 1,
+    utilization_gpu_percent = array(select (random() * 100)::smallint from unnest(gpu_ids)),
+    sm_active_permille = array(select (random() * 1000)::smallint from unnest(gpu_ids)),
+    temperature_gpu_celsius = array(select (45 + random() * 35)::smallint from unnest(gpu_ids)),
+    power_milliwatts = array(select (90000 + random() * 610000)::integer from unnest(gpu_ids))
+where host_id %% %(parts)s = %(part)s
+    and host_id %% 200 <> 7;
+
+-- name: make_facility_rollup
+-- Sums of every facility by 10 s.
+insert into facility_rollup_10s (
+    bucket,
+    facility_id,
+    sample_rows,
+    throttled_rows,
+    utilization_gpu_percent_sum,
+    utilization_gpu_percent_count,
+    utilization_gpu_percent_min,
+    utilization_gpu_percent_max,
+    memory_used_mebibytes_sum,
+    memory_used_mebibytes_count,
+    memory_used_mebibytes_min,
+    memory_used_mebibytes_max,
+    temperature_gpu_celsius_sum,
+    temperature_gpu_celsius_count,
+    temperature_gpu_celsius_min,
+    temperature_gpu_celsius_max,
+    temperature_memory_celsius_sum,
+    temperature_memory_celsius_count,
+    temperature_memory_celsius_min,
+    temperature_memory_celsius_max,
+    temperature_margin_celsius_sum,
+    temperature_margin_celsius_count,
+    temperature_margin_celsius_min,
+    temperature_margin_celsius_max,
+    power_milliwatts_sum,
+    power_milliwatts_count,
+    power_milliwatts_min,
+    power_milliwatts_max,
+    clock_sm_megahertz_sum,
+    clock_sm_megahertz_count,
+    clock_sm_megahertz_min,
+    clock_sm_megahertz_max,
+    sm_active_permille_sum,
+    sm_active_permille_count,
+    sm_active_permille_min,
+    sm_active_permille_max,
+    tensor_active_permille_sum,
+    tensor_active_permille_count,
+    tensor_active_permille_min,
+    tensor_active_permille_max
+)
+select
+    b.bucket,
+    b.facility_id,
+    b.rows,
+    (b.rows * random() / 100)::bigint,
+    (b.rows * (80 + 20 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    60,
+    100,
+    (b.rows * (60000 + 8000 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    52000,
+    68000,
+    (b.rows * (62 + 12 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    50,
+    74,
+    (b.rows * (70 + 12 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    58,
+    82,
+    (b.rows * (25 + 12 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    13,
+    37,
+    (b.rows * (550000 + 80000 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    470000,
+    630000,
+    (b.rows * (1755 + 60 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    1695,
+    1815,
+    (b.rows * (700 + 150 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    550,
+    850,
+    (b.rows * (350 + 150 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    200,
+    500
+from (
+    select t.bucket, f.facility_id, 10 * f.contracted_accelerators::bigint as rows
+    from generate_series(
+        date_bin('10 s', %(start)s::timestamptz, 'epoch'),
+        %(end)s::timestamptz - interval '10 s',
+        interval '10 s'
+    ) as t (bucket)
+    cross join facilities f
+    where f.tenant = 'bench'
+) b
+on conflict do nothing;
+
+-- name: make_rack_rollup
+-- Sums of every rack by minute.
+insert into rack_rollup_1m (
+    bucket,
+    rack_id,
+    sample_rows,
+    throttled_rows,
+    utilization_gpu_percent_sum,
+    utilization_gpu_percent_count,
+    utilization_gpu_percent_min,
+    utilization_gpu_percent_max,
+    memory_used_mebibytes_sum,
+    memory_used_mebibytes_count,
+    memory_used_mebibytes_min,
+    memory_used_mebibytes_max,
+    temperature_gpu_celsius_sum,
+    temperature_gpu_celsius_count,
+    temperature_gpu_celsius_min,
+    temperature_gpu_celsius_max,
+    temperature_memory_celsius_sum,
+    temperature_memory_celsius_count,
+    temperature_memory_celsius_min,
+    temperature_memory_celsius_max,
+    temperature_margin_celsius_sum,
+    temperature_margin_celsius_count,
+    temperature_margin_celsius_min,
+    temperature_margin_celsius_max,
+    power_milliwatts_sum,
+    power_milliwatts_count,
+    power_milliwatts_min,
+    power_milliwatts_max,
+    clock_sm_megahertz_sum,
+    clock_sm_megahertz_count,
+    clock_sm_megahertz_min,
+    clock_sm_megahertz_max,
+    sm_active_permille_sum,
+    sm_active_permille_count,
+    sm_active_permille_min,
+    sm_active_permille_max,
+    tensor_active_permille_sum,
+    tensor_active_permille_count,
+    tensor_active_permille_min,
+    tensor_active_permille_max
+)
+select
+    b.bucket,
+    b.rack_id,
+    b.rows,
+    (b.rows * random() / 100)::bigint,
+    (b.rows * (80 + 20 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    60,
+    100,
+    (b.rows * (60000 + 8000 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    52000,
+    68000,
+    (b.rows * (62 + 12 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    50,
+    74,
+    (b.rows * (70 + 12 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    58,
+    82,
+    (b.rows * (25 + 12 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    13,
+    37,
+    (b.rows * (550000 + 80000 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    470000,
+    630000,
+    (b.rows * (1755 + 60 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    1695,
+    1815,
+    (b.rows * (700 + 150 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    550,
+    850,
+    (b.rows * (350 + 150 * (random() - 0.5)))::bigint,
+    b.rows::integer,
+    200,
+    500
+from (
+    select t.bucket, r.rack_id, 60 * 8 * %(hosts_each)s::bigint as rows
+    from generate_series(
+        date_bin('1 min', %(start)s::timestamptz, 'epoch'),
+        %(end)s::timestamptz - interval '1 min',
+        interval '1 min'
+    ) as t (bucket)
+    cross join racks r
+    join facilities f using (facility_id)
+    where f.tenant = 'bench'
+) b
+on conflict do nothing;
+
+-- name: make_events
+-- Xids at random: so many an accelerator and day, most of them on few accelerators.
+insert into events (time, host_id, gpu_id, kind, code, message, boot_epoch, seq, position)
+select
+    %(start)s::timestamptz + random() * (%(end)s::timestamptz - %(start)s::timestamptz),
+    a.host_id,
+    a.gpu_id,
+    'xid',
+    (array[13, 31, 43, 45, 63, 74, 79, 94])[1 + floor(random() * 8)::integer],
+    'bench',
+    1,
+    n,
+    0
+from generate_series(1, %(events)s::integer) n
+cross join lateral (
+    select min(gpu_id) + floor(power(random(), 3) * (max(gpu_id) - min(gpu_id)))::integer + 0 * n as gpu_id
+    from accelerators
+) chosen
+join accelerators a using (gpu_id);
+
+-- name: make_samples
+-- Raw readings of the first accelerators, once a second.
+insert into samples (
+    time,
+    gpu_id,
+    utilization_gpu_percent,
+    memory_used_mebibytes,
+    temperature_gpu_celsius,
+    temperature_memory_celsius,
+    temperature_margin_celsius,
+    power_milliwatts,
+    clock_sm_megahertz,
+    sm_active_permille,
+    tensor_active_permille,
+    reader_status_code
+)
+select
+    t.time,
+    g.gpu_id,
+    random() * 100,
+    52000 + random() * 28000,
+    45 + random() * 35,
+    50 + random() * 40,
+    5 + random() * 40,
+    90000 + random() * 610000,
+    1400 + random() * 580,
+    random() * 1000,
+    random() * 600,
+    0
+from generate_series(%(start)s::timestamptz, %(end)s::timestamptz, interval '1 s') as t (time)
+cross join (select gpu_id from accelerators order by gpu_id limit %(raw_gpus)s) g;
+
+-- name: hottest
+-- The 50 hottest accelerators now.
+select s.host_id, u.gpu_id, u.celsius
+from host_state s
+cross join lateral unnest(s.gpu_ids, s.temperature_gpu_celsius) as u (gpu_id, celsius)
+where u.celsius is not null
+order by u.celsius desc
+limit 50;
+
+-- name: middle_gpu
+-- One of the accelerators that have raw readings.
+select min(gpu_id) + %(raw_gpus)s / 2
+from accelerators;
+
+-- name: some_facility
+-- One of the facilities.
+select min(facility_id)
+from facilities
+where tenant = 'bench';
+
+-- name: sizes
+-- Mebibytes of the tables that grow, indexes included; partitions count to their table.
+select c.relname, round(sum(pg_total_relation_size(coalesce(i.inhrelid, c.oid))) / 1048576.0)::integer
+from pg_class c
+left join pg_inherits i on i.inhparent = c.oid
+where c.relname in ('samples', 'facility_rollup_10s', 'rack_rollup_1m', 'events', 'host_state')
+group by c.relname;

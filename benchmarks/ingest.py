@@ -1,0 +1,258 @@
+"""How many GPU rows a second are stored, and what that costs.
+
+A sender of noisy hosts, a real broker, `fleetgauge collector` as processes, and a database share
+this machine; marks, host state, sums and quarantine are on, as always. Every host first sends one
+message (its rows in the tables of hosts and accelerators are made then), and after that all send at
+the target rate; where the collectors cannot follow, the sender waits, and the rate that is reported
+is the one that was stored. At the end counts and checksums are compared with what was sent.
+
+Without --broker and --database the embedded ones are used. The embedded broker keeps its log in
+memory: ten minutes at 440,000 rows/s do not fit, so that takes a broker with a disk.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from benchmarks.noisy_hosts import CHECKED
+from benchmarks.processes import cpu_seconds_of, memory
+from benchmarks.progress import Progress
+from benchmarks.report import Figures, Report
+from benchmarks.rig import Rig, make_schema, make_topics, rig, stack_of
+from telemetry.errors import PermanentError
+
+ACCELERATORS = 8
+TICKS_PER_MESSAGE = 10
+LOOK_EVERY_S = 1.0
+DRAIN_S_MAX = 300.0
+JOIN_S = 4.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of this bench."""
+    parser.add_argument("--gpus", type=int, default=220_000, help="simulated GPUs [220000]")
+    parser.add_argument("--hz", type=float, default=1.0, help="samples a second and GPU [1]")
+    parser.add_argument("--minutes", type=float, default=1.0, help="steady load [1]")
+    parser.add_argument("--collectors", type=int, default=1, help="collector processes [1]")
+    parser.add_argument("--backlog-s", type=float, default=20.0, help="the sender waits then [20]")
+    parser.add_argument("--compression", default="", help="of the sender: zstd, gzip [none]")
+    parser.add_argument("--broker", default="", help="HOST:PORT instead of the embedded broker")
+    parser.add_argument("--database", default="", help="URL instead of the embedded database")
+
+
+def measure(arguments: argparse.Namespace) -> Report:
+    """Run the load and count what arrives."""
+    progress = Progress("ingest")
+    runs: list[Figures] = []
+    stack = None
+    for number in range(arguments.runs):
+        with rig(with_database=not arguments.database, with_broker=not arguments.broker) as made:
+            if arguments.broker:
+                made.bootstrap = arguments.broker
+                make_topics(made.bootstrap)
+            if arguments.database:
+                made.database_url = arguments.database
+                make_schema(made.database_url)
+            label = f"run {number + 1} of {arguments.runs}"
+            runs.append(_one_run(made, arguments, progress, label))
+            stack = stack_of(made.database_url, broker=not arguments.broker)
+    progress.end()
+    assert stack is not None  # noqa: S101 - there is at least one run
+    return Report(
+        bench="ingest",
+        parameters={
+            "gpus": arguments.gpus,
+            "hz": arguments.hz,
+            "minutes": arguments.minutes,
+            "target_rows_per_second": arguments.gpus * arguments.hz,
+            "accelerators_per_host": ACCELERATORS,
+            "ticks_per_message": TICKS_PER_MESSAGE,
+            "collectors": arguments.collectors,
+            "compression": arguments.compression or "none",
+            "broker": arguments.broker or "embedded",
+        },
+        stack=stack,
+        runs=runs,
+        notes=(
+            "one producer sends for all hosts, so a batch of the broker holds several messages; "
+            "real agents send batches of one",
+            "message bodies come from a pool of 256, each with its own times",
+            "with --broker or --database those processes' time is not measured",
+        ),
+    )
+
+
+@dataclass(slots=True)
+class Sender:
+    """The sender's process and what it has said."""
+
+    process: subprocess.Popen[str]
+    said: list[dict[str, Any]] = field(default_factory=list)
+
+    def listen(self) -> None:
+        """Collect its lines until it ends."""
+        assert self.process.stdout is not None  # noqa: S101 - made with a pipe
+        for line in self.process.stdout:
+            self.said.append(json.loads(line))
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """What it said last."""
+        return self.said[-1] if self.said else {"phase": "starting", "messages": 0, "rows": 0}
+
+
+@dataclass(slots=True)
+class Look:
+    """What was seen at one moment of the steady phase."""
+
+    at_s: float
+    rows: int
+    messages_behind: int
+    rss_mib: float
+    cpu_s: dict[str, float]
+
+
+def _one_run(
+    made: Rig, arguments: argparse.Namespace, progress: Progress, label: str
+) -> dict[str, Any]:
+    names = [f"collector-{number + 1}" for number in range(arguments.collectors)]
+    for name in names:
+        made.start(name, "collector", "--collector-instance", name)
+    made.wait(lambda: _collectors(made) == len(names), "the collectors")
+    time.sleep(JOIN_S)  # the group's first assignment
+    sender = _start_sender(made, arguments)
+    listener = threading.Thread(target=sender.listen, daemon=True)
+    listener.start()
+    looks = _watch(made, sender, names, progress, label)
+    listener.join(DRAIN_S_MAX)
+    if sender.process.wait(DRAIN_S_MAX) != 0:
+        raise PermanentError("the sender has failed; see above")
+    return _figures(looks, sender.last, _stored(made, sender.last["rows"], progress, label))
+
+
+def _start_sender(made: Rig, arguments: argparse.Namespace) -> Sender:
+    rate = arguments.gpus * arguments.hz / (ACCELERATORS * TICKS_PER_MESSAGE)
+    words = {
+        "--hosts": arguments.gpus // ACCELERATORS,
+        "--accelerators": ACCELERATORS,
+        "--ticks": TICKS_PER_MESSAGE,
+        "--messages-per-second": rate,
+        "--seconds": arguments.minutes * 60,
+        "--backlog-max": int(rate * arguments.backlog_s),
+        "--bootstrap": made.bootstrap,
+        "--database": made.database_url,
+        "--compression": arguments.compression,
+    }
+    command = [sys.executable, "-m", "benchmarks.ingest_load"]
+    command += [str(word) for pair in words.items() for word in pair]
+    return Sender(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+
+
+def _watch(
+    made: Rig, sender: Sender, names: Sequence[str], progress: Progress, label: str
+) -> list[Look]:
+    """Look once a second while the load is steady."""
+    looks: list[Look] = []
+    while sender.process.poll() is None and sender.last["phase"] != "done":
+        time.sleep(LOOK_EVERY_S)
+        made.wait(lambda: True, "the programs")  # says so if one has ended
+        rows, messages = _progress(made)
+        said = sender.last
+        progress.say(f"{label}: {said['phase']}, {rows:,} rows stored")
+        if said["phase"] != "steady":
+            continue
+        pids = made.cpu_pids() | {"sender": sender.process.pid}
+        looks.append(
+            Look(
+                time.monotonic(),
+                rows,
+                said["messages"] - messages,
+                max(memory(pid).rss_mib for name in names if (pid := pids[name])),
+                {name: cpu_seconds_of([pid]) for name, pid in pids.items()},
+            )
+        )
+    return looks
+
+
+def _figures(looks: list[Look], sent: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    first, last = looks[0], looks[-1]
+    rows = last.rows - first.rows
+    per_second = rows / (last.at_s - first.at_s)
+    used = {name: last.cpu_s[name] - first.cpu_s[name] for name in first.cpu_s}
+    measured = sum(seconds for name, seconds in used.items() if name != "sender")
+    rows_per_message = sent["rows"] / sent["messages"]
+    return {
+        "rows_per_second": per_second,
+        "cpu_seconds_per_million_rows": 1e6 * measured / rows,
+        "cpu_seconds_by_process": used,
+        "cpu_seconds_per_million_rows_by_process": {
+            name: 1e6 * seconds / rows for name, seconds in used.items()
+        },
+        "lost_rows": max(0, sent["rows"] - stored["rows"]),
+        "duplicate_rows": max(0, stored["rows"] - sent["rows"]),
+        "checksums_wrong": sum(stored["sums"][name] != sent["sums"][name] for name in CHECKED),
+        "lag_seconds_max": max(
+            look.messages_behind * rows_per_message / per_second for look in looks
+        ),
+        "collector_rss_mib_max": max(look.rss_mib for look in looks),
+        "wire_bytes_per_row": sent["bytes"] / sent["rows"],
+        "table_bytes_per_row": stored["bytes"] / max(1, stored["rows"]),
+        "sender_waited_s": sent["waited_s"],
+        "rows_sent": sent["rows"],
+    }
+
+
+def _stored(made: Rig, expected: int, progress: Progress, label: str) -> dict[str, Any]:
+    """Wait until nothing more comes, and add up what is there."""
+    deadline_s = time.monotonic() + DRAIN_S_MAX
+    while _progress(made)[0] < expected and time.monotonic() < deadline_s:
+        progress.say(f"{label}: draining")
+        time.sleep(LOOK_EVERY_S)
+    time.sleep(LOOK_EVERY_S)
+    progress.say(f"{label}: adding up")
+    sums = ", ".join(f"coalesce(sum({name}), 0)" for name in CHECKED)
+    with psycopg.connect(made.database_url) as connection:
+        row = connection.execute(f"select count(*), {sums} from samples").fetchone()
+        size = connection.execute(TABLE_BYTES).fetchone()
+    assert row is not None  # noqa: S101 - aggregates always give a row
+    assert size is not None  # noqa: S101 - so does this one
+    count, *totals = row
+    found = {name: int(total) for name, total in zip(CHECKED, totals, strict=True)}
+    return {"rows": int(count), "sums": found, "bytes": int(size[0] or 0)}
+
+
+# Partitions of the plain tier, or chunks of a hypertable: whatever inherits from the table.
+TABLE_BYTES = """
+with recursive parts as (
+    select 'samples'::regclass::oid as oid
+    union all
+    select pg_inherits.inhrelid
+    from pg_inherits
+    join parts on parts.oid = pg_inherits.inhparent
+)
+select sum(pg_total_relation_size(oid)) from parts
+"""
+
+
+def _collectors(made: Rig) -> int:
+    with psycopg.connect(made.database_url) as connection:
+        row = connection.execute("select count(*) from collectors").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _progress(made: Rig) -> tuple[int, int]:
+    """Return rows and messages stored so far, as the collectors report them."""
+    with psycopg.connect(made.database_url) as connection:
+        row = connection.execute(
+            "select coalesce(sum(rows_stored), 0), coalesce(sum(messages_stored), 0) "
+            "from collectors"
+        ).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)
