@@ -226,6 +226,14 @@ class Bench:
     settings: AlertSettings
     passes: list[Pass] = field(default_factory=list)
 
+    def make_fleet(self, *, facilities: int = 1, hosts: int = 4, gpus: int = 2) -> None:
+        """Make facilities f0, f1 … with hosts f0h0, f0h1 … and a first pass over them."""
+        for facility in range(facilities):
+            for host in range(hosts):
+                self.ledger.host(f"f{facility}", f"f{facility}h{host}", gpus, rack=f"r{host}")
+        self.ledger.all_well()
+        self.run()
+
     def run(self, seconds: float = 0, *, on_data: bool = True) -> Pass:
         """Let time go by, then make a pass."""
         self.clock.seconds += seconds
@@ -254,6 +262,10 @@ class Bench:
         """Messages in the outbox, oldest first."""
         rows = self.rows("select body::jsonb as body from outbox order by message_id")
         return [row["body"] for row in rows]
+
+    def kinds(self) -> list[tuple[str, str, bool]]:
+        """Rule, kind and whether it rings, of every notice."""
+        return [(each["rule"], each["kind"], each["page"]) for each in self.notices()]
 
     def pages(self) -> list[dict[str, Any]]:
         return [notice for notice in self.notices() if notice["page"]]
