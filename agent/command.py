@@ -43,12 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read until stopped."""
     chosen = settings.load(AgentSettings, arguments, os.environ)
+    if arguments.once and chosen.sink != "stdout":
+        raise ConfigError(["--once: goes with --sink stdout only"])
+    identity = Identity.checked(chosen.tenant, chosen.facility, chosen.host_name())
     logs.configure("agent", cast("logs.Level", chosen.log_level))
     if chosen.log_level != "debug":
         # The client reports each failed attempt as an error, twice a second; the sink says once
         # that the broker is away and once that it is back.
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    identity = Identity.checked(chosen.tenant, chosen.facility, chosen.host_name())
     clock = SystemClock()
     make_reader = cast("Callable[[Clock], AcceleratorReader]", load_reader(chosen.reader))
     reader = make_reader(clock)
@@ -56,8 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
     stop.install()
     if chosen.sink == "stdout":
         return _print(chosen, identity, reader, clock, stop, once=arguments.once)
-    if arguments.once:
-        raise ConfigError(["--once: goes with --sink stdout only"])
     return _send(chosen, identity, reader, clock, stop)
 
 
@@ -106,6 +106,7 @@ def _send(
     stop: StopSignal,
 ) -> int:
     # Kafka's client is imported only by an agent that sends.
+    from agent.beside import Beside  # noqa: PLC0415
     from agent.kafka import KafkaSink  # noqa: PLC0415
     from agent.observer import Plan  # noqa: PLC0415
     from agent.outbox import Outbox  # noqa: PLC0415
@@ -142,7 +143,23 @@ def _send(
     )
     agent = Agent(
         plan,
-        Parts(reader, outbox, sink, queues),
+        Parts(
+            reader,
+            outbox,
+            sink,
+            queues,
+            lambda put: Beside(
+                chosen,
+                clock,
+                put,
+                host=identity.host,
+                spool_folder=Path(chosen.spool_path).parent,
+                interval_s={
+                    Group.FAST: chosen.sample_interval_s,
+                    Group.SLOW: chosen.slow_interval_s,
+                },
+            ),
+        ),
         clock,
         counters,
         read_deadline_s=chosen.read_deadline_s,

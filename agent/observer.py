@@ -6,7 +6,9 @@ threads.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from agent.accelerators import AcceleratorReading
 from agent.counters import Counters
@@ -44,6 +46,18 @@ class Plan:
     inventory_interval_s: float = 3600.0
 
 
+class Listener(Protocol):
+    """Who wants to know of readings before they are packed, and adds to the heartbeat."""
+
+    def note_readings(
+        self, group: Group, readings: Sequence[AcceleratorReading], now_s: float
+    ) -> None:
+        """See what was read."""
+
+    def counts(self) -> dict[str, int]:
+        """Return what the heartbeat is to tell as well."""
+
+
 class Observer:
     """What one host has to say."""
 
@@ -54,8 +68,10 @@ class Observer:
         clock: Clock,
         counters: Counters,
         memory: HostMemory | None = None,
+        listener: Listener | None = None,
     ) -> None:
         memory = memory or HostMemory()
+        self._listener = listener
         self._plan = plan
         self._driver = driver
         self._clock = clock
@@ -104,16 +120,14 @@ class Observer:
             self._sampler.learn(self._driver.accelerators)
             drafts.append(self._remember(inspection.driver_version))
             records.append(self._inventory_record())
-        readings = self._driver.read(Group.FAST)
+        readings = self._read(Group.FAST, now_s)
         changes = self._watch.fast(readings, time_us, now_s, self._driver.trouble)
         records += changes
         if readings:
             self._counters.add("ticks")
-            self._count_failures(readings)
             drafts.append(self._sampler.tick(Group.FAST, time_us, readings, urgent=bool(changes)))
             if self._take(self._slow, now_s):
-                readings = self._driver.read(Group.SLOW)
-                self._count_failures(readings)
+                readings = self._read(Group.SLOW, now_s)
                 records += self._watch.slow(readings, time_us)
                 drafts.append(self._sampler.tick(Group.SLOW, time_us, readings))
         if self._take(self._inventory, now_s):
@@ -131,11 +145,15 @@ class Observer:
         schedule.advance(now_s)
         return True
 
-    def _count_failures(self, readings: list[AcceleratorReading]) -> None:
+    def _read(self, group: Group, now_s: float) -> list[AcceleratorReading]:
+        readings = self._driver.read(group)
         self._counters.add("read_failures", sum(len(reading.failed) for reading in readings))
         self._counters.add(
             "read_timeouts", sum(reading.status is ReaderStatus.TIMEOUT for reading in readings)
         )
+        if self._listener is not None and readings:
+            self._listener.note_readings(group, readings, now_s)
+        return readings
 
     def _remember(self, driver_version: str) -> HostMemory:
         self._memory = HostMemory(
@@ -156,10 +174,11 @@ class Observer:
         )
 
     def _heartbeat_record(self) -> Heartbeat:
+        more = self._listener.counts() if self._listener is not None else {}
         return heartbeat(
             time_us=self._clock.now_us(),
             agent_version=self._plan.agent_version,
             sample_interval_s=self._plan.sample_interval_s,
             tick_us=self._tick_us,
-            counters=self._counters.snapshot(),
+            counters=more | self._counters.snapshot(),
         )

@@ -7,13 +7,15 @@ few seconds stays in the spool for the next start.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from agent.accelerators import AcceleratorReader
+from agent.beside import Beside, Put
 from agent.calls import ThreadedCalls
 from agent.counters import Counters
-from agent.drafts import EventDraft
+from agent.drafts import Draft, EventDraft
 from agent.driver import Driver
 from agent.inbox import Inbox
 from agent.kafka import KafkaSink
@@ -24,6 +26,7 @@ from agent.queues.poller import QueuePoller
 from agent.schedule import Schedule
 from telemetry.clock import Clock
 from telemetry.errors import FleetgaugeError, PermanentError, ReadError
+from telemetry.records import Event
 from telemetry.stop import StopSignal
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ class Parts:
     outbox: Outbox
     sink: KafkaSink
     queues: Sequence[QueueSource] = ()
+    beside: Callable[[Put], Beside] | None = None
 
 
 class Agent:
@@ -70,10 +74,12 @@ class Agent:
             deadline_s=read_deadline_s,
             known=memory.accelerators if memory else (),
         )
-        self._observer = Observer(plan, self._driver, clock, counters, memory)
         self._inbox = Inbox(counters)
-        self._poller = QueuePoller(parts.queues, queue_interval_s, clock, counters, self._inbox.put)
+        self._beside = parts.beside(self._put) if parts.beside is not None else None
+        self._observer = Observer(plan, self._driver, clock, counters, memory, self._beside)
+        self._poller = QueuePoller(parts.queues, queue_interval_s, clock, counters, self._put)
         self._ending = threading.Event()
+        self._besides: list[threading.Thread] = []
         self._failure: BaseException | None = None
         self._failed: Callable[[], None] = lambda: None
 
@@ -87,12 +93,14 @@ class Agent:
         writer = self._thread("writer", self._write)
         self._parts.sink.attach(self._parts.outbox)
         self._parts.sink.start()
-        self._inbox.put(
-            self._observer.start(self._parts.outbox.boot_epoch, self._parts.outbox.note)
-        )
+        self._put(self._observer.start(self._parts.outbox.boot_epoch, self._parts.outbox.note))
         self._thread("events", self._wait_events)
         if self._parts.queues:
             self._thread("queues", lambda: self._poller.run(self._ending))
+        works = self._beside.works() if self._beside is not None else {}
+        self._besides = [
+            self._thread(name, partial(work, self._ending)) for name, work in works.items()
+        ]
         try:
             self._read(stop)
         finally:
@@ -104,7 +112,7 @@ class Agent:
         schedule = Schedule(self._plan.sample_interval_s, self._clock.monotonic_s())
         while not stop.wait(schedule.wait_s(self._clock.monotonic_s())):
             self._counters.add("ticks_missed", schedule.advance(self._clock.monotonic_s()))
-            self._inbox.put(self._observer.tick())
+            self._put(self._observer.tick())
 
     def _write(self) -> None:
         while (drafts := self._inbox.take()) is not None:
@@ -129,19 +137,35 @@ class Agent:
             else:
                 if events:
                     said = False
-                    self._inbox.put([EventDraft(events)])
+                    self._hear(events)
 
     def _end(self, writer: threading.Thread) -> None:
         self._ending.set()
-        self._inbox.put(self._observer.stop())
+        for thread in self._besides:
+            thread.join(DRAIN_S)
+        self._put(self._observer.stop())
         self._inbox.close()
         writer.join()
         if not self._parts.sink.drained(DRAIN_S):
             log.info("%d messages stay in the spool", self._parts.outbox.state().messages)
         self._parts.sink.close()
         self._parts.outbox.close()
+        if self._beside is not None:
+            self._beside.close()
         self._driver.close()
         self._calls.close()
+
+    def _put(self, drafts: Iterable[Draft]) -> None:
+        drafts = list(drafts)
+        if self._beside is not None:
+            self._beside.note(drafts)
+        self._inbox.put(drafts)
+
+    def _hear(self, events: Sequence[Event]) -> None:
+        if self._beside is not None:
+            self._beside.heard(events)
+        else:
+            self._put([EventDraft(events)])
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from agent.beside import BesideSettings
 from telemetry.records import NAME_PATTERN, Place
 from telemetry.settings import LogSettings
 from telemetry.streams import KafkaSettings
@@ -18,7 +19,7 @@ _ENDPOINT = r"[^\s,=]+=https?://[^\s,]+"
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgentSettings(LogSettings, KafkaSettings):
+class AgentSettings(LogSettings, KafkaSettings, BesideSettings):
     """What one agent may be told. Every bound has its limit here."""
 
     tenant: Annotated[
