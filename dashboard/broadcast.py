@@ -1,7 +1,7 @@
 """The broadcaster: each live view is computed once a tick, however many people look at it.
 
 Owns the ticks, who watches what, and what a viewer has already got. A view is a set of slots
-(component id -> properties); a slot is encoded once when it changes, and a viewer is sent what
+(id -> `children` or `figure`); a slot is encoded once when it changes, and a viewer is sent what
 changed since its last message. Only the newest is kept: a slow viewer skips, nothing queues.
 A view that nobody has open costs nothing.
 """
@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from dash.development.base_component import Component
 
 from dashboard.history import History
 from dashboard.maps import Maps
+from dashboard.markup import encode
 from dashboard.picture import Picture
 from dashboard.view import View
 from dashboard.watch import Source, Watch
@@ -265,14 +265,3 @@ class Broadcaster:
             else:
                 log.info("the pages are live")
             self.trouble = trouble
-
-
-def encode(properties: Mapping[str, Any]) -> bytes:
-    """Return the JSON of a slot; components become what Dash's renderer expects."""
-    return msgspec.json.encode(properties, enc_hook=_encode_component)
-
-
-def _encode_component(value: object) -> object:
-    if isinstance(value, Component):
-        return value.to_plotly_json()  # type: ignore[no-untyped-call]
-    raise NotImplementedError(type(value).__name__)

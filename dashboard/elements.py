@@ -27,10 +27,9 @@ def attributes(values: dict[str, str]) -> Any:
 
 
 def slot(name: str, label: str = "", class_name: str = "") -> Component:
-    """Return the place of a live part: a shimmer until its first content comes."""
-    waiting = html.Div(className="skeleton")
+    """Return the place of a live part: it shimmers until its first content comes."""
     named = attributes({"aria-label": label} if label else {})
-    return html.Div(waiting, id=name, className=class_name, role="group", **named)
+    return html.Div(id=name, className=f"slot {class_name}", role="group", **named)
 
 
 def tile(label: Content, value: Content, note: Content = "", tone: str = "") -> Component:

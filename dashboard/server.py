@@ -85,6 +85,8 @@ def _dash(server: FastAPI, modules: dict[str, ModuleType], broadcaster: Broadcas
         suppress_callback_exceptions=True,
         health_endpoint="healthz",
     )
+    # Or else its renderer keeps a second socket open, which nothing here uses.
+    app.backend.websocket_capability = False
     for order, (path, module) in enumerate(modules.items()):
         # Dash's own definition carries no types.
         register_page(  # type: ignore[no-untyped-call]

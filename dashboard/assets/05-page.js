@@ -94,6 +94,12 @@
 
   function onClick(event) {
     if (event.target.closest?.("#theme")) nextTheme();
+    const link = event.target.closest?.(".slot a[href^='/']");
+    const plain = event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
+    if (link && plain && !event.defaultPrevented && !link.target && !link.hasAttribute("download")) {
+      event.preventDefault();
+      go(link.getAttribute("href"));
+    }
     if (event.target.closest?.("#found a")) document.activeElement.blur();
   }
 

@@ -1,6 +1,6 @@
 // The live line: one socket a page, over which the page's slots come as they change.
 //
-// Owns connecting and reconnecting, putting slots into Dash's components, the live indicator,
+// Owns connecting and reconnecting, handing slots to the page, the live indicator,
 // and ages that count on. Theme, navigation and keyboard are in 11-page.js.
 // Protocol: the page sends {path, search, ask}; it gets {slots, now, as_of, trouble, ask, build}.
 (() => {
@@ -74,12 +74,15 @@
   }
 
   function put(name, properties) {
-    if (!document.getElementById(name)) return;
-    if (properties.figure) {
+    const slot = document.getElementById(name);
+    if (!slot) return;
+    if ("children" in properties) {
+      window.fleetgauge.morph(slot, properties.children);
+    } else if (properties.figure) {
       state.figures.set(name, properties.figure);
-      properties = { ...properties, figure: window.fleetgauge.tinted(properties.figure) };
+      const figure = window.fleetgauge.tinted(properties.figure);
+      window.dash_clientside.set_props(name, { figure });
     }
-    window.dash_clientside.set_props(name, properties);
   }
 
   // A machine that slept, a tab that was in the background, a network that changed: look at once.
