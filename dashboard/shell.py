@@ -20,7 +20,10 @@ from telemetry.errors import RetryableError
 
 SEARCH_CHARS_MAX = 80
 # A range drawn on one of these becomes the range of the page.
-TIME_CHARTS = ("facility-chart", "host-chart", "queues-chart", "health-chart", "pipeline-chart")
+TIME_CHARTS = (
+    "facility-chart", "host-chart", "host-lanes", "gpu-chart", "gpu-lanes", "queues-chart",
+    "health-chart", "health-lanes", "alerts-lanes", "pipeline-chart",
+)  # fmt: skip
 
 
 def index_string(version: str) -> str:

@@ -27,6 +27,8 @@ RACK_SPREAD = ("load_p10", "load_p90", "headroom_p10", "headroom_p90")
 QUEUE_COLOURS = ("backlog", "second", "third", "load")
 EVENT_TONES = {
     "xid": "bad",
+    "xid_burst": "bad",
+    "sxid": "bad",
     "gpu_lost": "bad",
     "ecc_uncorrected": "bad",
     "driver_hung": "bad",

@@ -1,103 +1,80 @@
-"""The Host page's figures: all accelerators of a host together, or one of them in detail.
+"""The Host page's figures: what each accelerator went through, and their readings together.
 
-Owns which series stand in which panel.
+Owns how rows of a trail become arrays by accelerator, and which readings stand in which panel.
+Load is a mean of each step; headroom, power and memory are the worst of it, so that a spike of one
+sample stays visible.
 """
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from dashboard.charts import series
 from dashboard.charts.facility import HEADROOM_LOW, event_label, event_tone
+from dashboard.charts.lanes import Lane, alert_lanes, conditions, stretches
 from dashboard.charts.series import Series
 from dashboard.charts.timeline import Figure, Line, Mark, Panel, Threshold, timeline
 from dashboard.view import Window
 
-COLUMNS = (
-    "load", "sm", "tensor", "heat", "heat_memory", "headroom", "power", "clock", "memory",
-)  # fmt: skip
-# Told apart by hue and lightness; beyond eight the colours begin again, and the pointer tells.
-COLOURS = ("load", "heat", "third", "second", "power", "backlog", "good", "muted")
+COLUMNS = ("status", "reasons", "load", "sm", "headroom", "power", "memory")
+# Eight lines that can be told apart in both themes, in `assets/40-detail.css`; more repeat.
+LINE_COLOURS = tuple(f"line-{letter}" for letter in "abcdefgh")
+PANEL_PX = 92
+
+Trail = dict[str, Series]
 
 
-def by_accelerator(window: Window, rows: list[Any]) -> dict[int, dict[str, Series]]:
-    """Return the series of each accelerator on the grid."""
-    parts: dict[int, list[Any]] = {}
+def trails(window: Window, rows: Sequence[Any], gpu_ids: Sequence[int]) -> list[Trail]:
+    """Split the rows by accelerator and put each on the grid."""
+    parts: dict[int, list[Any]] = {gpu_id: [] for gpu_id in gpu_ids}
     for row in rows:
-        parts.setdefault(row.gpu_id, []).append(row)
-    return {gpu_id: series.on_grid(part, window, COLUMNS) for gpu_id, part in parts.items()}
+        if row.gpu_id in parts:
+            parts[row.gpu_id].append(row)
+    return [series.on_grid(part, window, COLUMNS) for part in parts.values()]
 
 
-def together(
-    window: Window, past: dict[int, dict[str, Series]], names: dict[int, str], events: list[Any]
+def lanes_of(
+    window: Window, found: Sequence[Trail], indices: Sequence[int], alerts: Sequence[Any]
+) -> list[Lane]:
+    """Return a lane an accelerator, then a lane a rule that had an alert."""
+    lanes = []
+    for index, trail in zip(indices, found, strict=True):
+        codes = conditions(trail["status"], trail["reasons"], trail["load"], trail["headroom"])
+        lanes.append(Lane(f"GPU {index}", stretches(codes, window)))
+    return [*lanes, *alert_lanes(window, alerts)]
+
+
+def figure(
+    window: Window, found: Sequence[Trail], indices: Sequence[int], events: Sequence[Any]
 ) -> Figure:
-    """Return one line an accelerator: load, headroom, power."""
+    """Return the readings of all accelerators, one line each, in panels on one axis."""
 
-    def lines(column: str) -> list[Line]:
+    def lines(name: str) -> list[Line]:
         return [
-            Line(names[gpu_id], grid[column], COLOURS[n % len(COLOURS)], width=1.3)
-            for n, (gpu_id, grid) in enumerate(past.items())
-            if gpu_id in names
+            Line(f"GPU {index}", trail[name], colour(n), width=1.3, in_legend=False)
+            for n, (index, trail) in enumerate(zip(indices, found, strict=True))
         ]
 
+    limits = [Threshold(0, "slowdown"), Threshold(HEADROOM_LOW, "low", "warn")]
     panels = [
-        Panel("Utilisation", "%", lines("load"), high=100),
-        Panel(
-            "Thermal headroom",
-            "°C to slowdown",
-            lines("headroom"),
-            thresholds=[Threshold(0, "slowdown"), Threshold(HEADROOM_LOW, "low", "warn")],
-        ),
-        Panel("Power", "W", lines("power")),
-    ]
-    return timeline(window, panels, _marks(window, events), panel_px=150)
+        Panel("Utilisation", "%", lines("load"), high=100, aside="mean of each step"),
+        Panel("SM activity", "%", lines("sm"), high=100, aside="mean of each step"),
+        Panel("Thermal headroom", "°C to slowdown", lines("headroom"), thresholds=limits,
+              aside="least of each step"),
+        Panel("Power", "W", lines("power"), aside="most of each step"),
+        Panel("Memory used", "GiB", lines("memory"), aside="most of each step"),
+    ]  # fmt: skip
+    told = [panel for panel in panels if not all(_is_empty(line) for line in panel.lines)]
+    marks = [Mark(row.time_s, event_label(row), event_tone(row) or "info") for row in events]
+    anything = series.total([trail["status"] for trail in found], window.points)
+    return timeline(window, told or panels[:1], marks, panel_px=PANEL_PX, silence=anything)
 
 
-def single(
-    window: Window, grid: dict[str, Series], limit_watts: float | None, events: list[Any]
-) -> Figure:
-    """Return one accelerator: activity, heat, power, clock and memory."""
-    limits = [] if limit_watts is None else [Threshold(limit_watts, "limit", "muted")]
-    panels = [
-        Panel(
-            "Activity",
-            "%",
-            [
-                Line("GPU", grid["load"], "load", width=2),
-                Line("SM", grid["sm"], "second", dash="dash"),
-                Line("tensor", grid["tensor"], "third", dash="dot"),
-            ],
-            high=100,
-        ),
-        Panel(
-            "Temperature",
-            "°C",
-            [
-                Line("core", grid["heat"], "heat", width=2),
-                Line("HBM", grid["heat_memory"], "power"),
-            ],
-            low=20,
-        ),
-        Panel(
-            "Thermal headroom",
-            "°C to slowdown",
-            [Line("", grid["headroom"], "third", width=2)],
-            thresholds=[Threshold(0, "slowdown"), Threshold(HEADROOM_LOW, "low", "warn")],
-        ),
-        Panel(
-            "Power",
-            "W",
-            [Line("", grid["power"], "power", fill="area")],
-            high=None if limit_watts is None else limit_watts * 1.12,
-            thresholds=limits,
-        ),
-        Panel("SM clock", "MHz", [Line("", grid["clock"], "load")]),
-        Panel("Memory used", "GiB", [Line("", grid["memory"], "second", fill="area")], digits=1),
-    ]
-    return timeline(window, panels, _marks(window, events), panel_px=92, silence=grid["load"])
+def colour(position: int) -> str:
+    """Return the colour of the accelerator at a position."""
+    return LINE_COLOURS[position % len(LINE_COLOURS)]
 
 
-def _marks(window: Window, events: list[Any]) -> list[Mark]:
-    return [
-        Mark(row.time_s, event_label(row), event_tone(row) or "info")
-        for row in events
-        if window.start_s <= row.time_s <= window.end_s
-    ]
+def _is_empty(line: Line) -> bool:
+    return bool(np.isnan(line.values).all())

@@ -1,37 +1,52 @@
-"""Alerts: incidents first, then alerts, and whether the one who watches is itself awake."""
+"""Alerts: incidents first, then alerts, who was told, and whether the watcher itself is awake.
+
+Everything here is read from what the alerts program stores; nothing is judged here. One incident,
+chosen by its number or by that of one of its alerts, is shown by `incident.py`.
+"""
 
 from typing import Any
 
-from dash import dcc, html
+from dash import html
 from dash.development.base_component import Component
 
-from dashboard import elements, incidents, shell
+from dashboard import elements, past, seat, shell
 from dashboard.broadcast import Slots, Sources
+from dashboard.charts import alerts as charts
+from dashboard.charts import lanes
+from dashboard.pages import incident
 from dashboard.view import View
-from dashboard.wording import DASH, moment, number, plural, with_unit
+from dashboard.wording import DASH, duration, moment, number, plural, with_unit
 
 NAME = "Alerts"
 
-QUERIES = ("incidents", "alerts", "evaluators", "rules", "deliveries", "silences")
+QUERIES = ("evaluators", "totals", "alerts", "rules", "notices", "silences")
 GOOD_FOR_S = 1.0
 SILENT_S = 60.0
-OUTCOMES = {"delivered": "good", "retry": "warn", "refused": "bad"}
+ALERTS_SHOWN = 60
 
 
 def layout(view: View) -> list[Component]:
-    """Return the fixed parts."""
+    """Return the fixed parts: of one incident, or of all."""
+    if incident.is_chosen(view):
+        return incident.layout(view)
     return [
-        shell.heading(view, "Alerts", times=False),
+        shell.heading(view, "Alerts"),
+        elements.slot("alerts-note"),
         elements.slot("alerts-tiles", "Totals", "tiles"),
-        elements.section("Incidents", elements.slot("alerts-incidents")),
-        elements.section("Alerts", elements.slot("alerts-alerts")),
+        elements.section("Open incidents", elements.slot("alerts-incidents")),
+        elements.section(
+            "Incidents over time",
+            elements.graph("alerts-lanes"),
+            elements.slot("alerts-legend"),
+        ),
+        elements.section("Open alerts", elements.slot("alerts-alerts")),
         html.Div(
             [
-                elements.section("Rules", elements.slot("alerts-rules")),
+                elements.section("Who was told", elements.slot("alerts-notices")),
                 html.Div(
                     [
-                        elements.section("Who was told", elements.slot("alerts-deliveries")),
                         elements.section("Silences", elements.slot("alerts-silences")),
+                        elements.section("Rules", elements.slot("alerts-rules")),
                     ]
                 ),
             ],
@@ -42,131 +57,140 @@ def layout(view: View) -> list[Component]:
 
 async def render(view: View, sources: Sources) -> Slots:
     """Compute the live parts."""
-    rows: dict[str, list[Any]] = {}
-    for name in QUERIES:
-
-        async def ask(name: str = name) -> list[Any]:
-            return await sources.queries.rows("alerts", name)
-
-        rows[name] = await sources.history.get(("alerts", name), GOOD_FOR_S, ask)
-    picture = sources.picture
-    never = not rows["evaluators"] and not rows["incidents"]
-    opened = [row for row in rows["incidents"] if row.state != "resolved"]
-    resolved = [row for row in rows["incidents"] if row.state == "resolved"]
-    shown = [incidents.listing(view, None if never else opened, picture)]
-    if resolved:
-        shown.append(html.Div(f"Resolved within a day: {len(resolved)}", className="sub-head"))
-        shown.append(incidents.listing(view, resolved, picture))
+    if incident.is_chosen(view):
+        return await incident.render(view, sources)
+    window = past.steady(view.window(sources.now_s))
+    values = {
+        "start_s": window.start_s,
+        "end_s": window.end_s,
+        "incident_id": None,
+        "limit": ALERTS_SHOWN,
+    }
+    found = await past.ask(
+        sources, "alerts", QUERIES, values, question="all", good_for_s=GOOD_FOR_S
+    )
+    ever = await past.ask(
+        sources, "alerts", ("incidents",), values,
+        question=past.times(view), good_for_s=GOOD_FOR_S,
+    )  # fmt: skip
+    rows = ever.of("incidents")
+    opened = [row for row in rows if row.state != "resolved"]
+    places = {f.facility_id: f.title for f in sources.picture.facilities}
+    drawn = charts.incident_lanes(window, rows, places)
+    never = not found.of("evaluators") and not rows
     return {
-        "alerts-tiles": {"children": _tiles(rows, opened, sources.now_s)},
-        "alerts-incidents": {"children": shown},
-        "alerts-alerts": {"children": _alerts(view, rows["alerts"], sources)},
-        "alerts-rules": {"children": _rules(rows["rules"])},
-        "alerts-deliveries": {"children": _deliveries(rows["deliveries"])},
-        "alerts-silences": {"children": _silences(rows["silences"])},
+        "alerts-note": {"children": past.notes(window.note, found.trouble or ever.trouble)},
+        "alerts-tiles": {"children": _tiles(found, opened, sources.now_s)},
+        "alerts-incidents": {"children": _incidents(view, sources, opened, never=never)},
+        "alerts-lanes": {"figure": lanes.figure(window, drawn, label_px=2)},
+        "alerts-legend": {"children": seat.looks_legend(lanes.shown_looks(drawn))},
+        "alerts-alerts": {"children": _alerts(view, sources, found)},
+        "alerts-rules": {"children": _rules(found.of("rules"), sources.now_s)},
+        "alerts-notices": {"children": incident.notices(view, found.of("notices"), named=True)},
+        "alerts-silences": {"children": _silences(found.of("silences"), places)},
     }
 
 
-def _tiles(rows: dict[str, list[Any]], opened: list[Any], now_s: float) -> list[Component]:
-    counts = incidents.count_by_severity(opened)
-    awake = [row for row in rows["evaluators"] if now_s - row.reported_s < SILENT_S]
-    well = [row for row in awake if not row.unhealthy]
-    passed = max((row.passed_s for row in awake if row.passed_s is not None), default=None)
-    waiting = sum(row.outbox_waiting or 0 for row in awake)
-    muted = sum(row.inhibited or row.silenced for row in rows["alerts"])
-    watched = "awake" if well else "unhealthy" if awake else "nobody"
-    reason = next((row.unhealthy for row in awake if row.unhealthy), "")
-    return [
-        elements.tile("Critical", str(counts.get("critical", 0)), "incidents", "bad" if counts.get("critical") else ""),
-        elements.tile("Warning", str(counts.get("warning", 0)), "incidents", "warn" if counts.get("warning") else ""),
-        elements.tile("Info", str(counts.get("info", 0)), "incidents"),
-        elements.tile("Alerts open", number(len(rows["alerts"])), f"{muted} wake nobody"),
+def _tiles(found: past.Past, opened: list[Any], now_s: float) -> list[Component]:
+    counts = {word: sum(row.severity == word for row in opened) for word in elements.SEVERITIES}
+    acknowledged = sum(row.state == "acknowledged" for row in opened)
+    totals = next(iter(found.of("totals")), None)
+    tones = {"critical": "bad", "warning": "warn"}
+    tiles = [
         elements.tile(
-            "Watching",
-            watched,
-            reason or (f"{plural(len(awake), 'evaluator')}" if awake else "no alerts program reports"),
-            "" if well else "bad",
-        ),
-        elements.tile("Last look", elements.age(passed, SILENT_S), f"{number(waiting)} notices wait"),
-    ]  # fmt: skip
-
-
-def _alerts(view: View, rows: list[Any], sources: Sources) -> Component:
-    if not rows:
-        return html.Div([html.I(className="tick"), "No open alert."], className="all-well")
-    names = {f.facility_id: f for f in sources.picture.facilities}
-    shown = []
-    for row in rows:
-        facility = names.get(row.facility_id)
-        place: Any = "whole fleet" if facility is None else facility.title
-        if facility is not None and row.host:
-            gpu = {} if row.index is None else {"gpu": str(row.index)}
-            href = view.elsewhere("/host", facility=facility.slug, host=row.host, **gpu)
-            words = row.host if row.index is None else f"{row.host} · GPU {row.index}"
-            place = [dcc.Link(words, href=href), html.Small(f" {facility.title}")]
-        quiet = "inhibited" if row.inhibited else "silenced" if row.silenced else ""
-        shown.append(
-            [
-                html.I(className=f"mark {row.severity}", title=row.severity),
-                [
-                    html.B(row.rule.replace("_", " ")),
-                    html.Small(" flapping" if row.flapping else ""),
-                ],
-                place,
-                [row.summary, html.Small(row.action)],
-                [row.state, html.Small(f" {quiet or row.acknowledged_by or ''}")],
-                elements.since(row.started_s),
-            ]
+            word.capitalize(), str(count), plural(count, "open incident"),
+            tones.get(word, "") if count else "",
         )
-    columns = (
-        ("", ""), ("Rule", ""), ("Where", ""), ("What, and what to do", "wide"), ("State", ""),
-        ("Since", "num"),
-    )  # fmt: skip
-    return elements.table(columns, shown)
+        for word, count in counts.items()
+    ]  # fmt: skip
+    tiles.append(elements.tile("Acknowledged", str(acknowledged), "somebody has it"))
+    if totals is not None:
+        muted = f"{totals.inhibited} explained by others, {totals.silenced} silenced"
+        tiles.append(elements.tile("Open alerts", number(totals.open), muted))
+    return [*tiles, *_watching(found.of("evaluators"), now_s)]
 
 
-def _rules(rows: list[Any]) -> Component:
+def _watching(evaluators: list[Any], now_s: float) -> list[Component]:
+    """Say whether anybody judges at all: silence of this program must not look like health."""
+    awake = [row for row in evaluators if now_s - row.reported_s < SILENT_S]
+    unwell = next((row.unhealthy for row in awake if row.unhealthy), "")
+    word = "unwell" if unwell else "awake" if awake else "nobody"
+    standby = sum(not row.active for row in awake)
+    note = unwell or (f"{standby} on standby" if awake else "no alerts program reports")
+    passed = max((row.passed_s for row in awake if row.passed_s is not None), default=None)
+    beat = max((row.heartbeat_s for row in awake if row.heartbeat_s is not None), default=None)
+    waiting = sum(row.outbox_waiting or 0 for row in awake)
+    heard = [elements.since(beat), " since the last heartbeat"] if beat else "no heartbeat leaves"
+    return [
+        elements.tile("Watching", word, note, "" if awake and not unwell else "bad"),
+        elements.tile("Last look", elements.age(passed, SILENT_S), heard),
+        elements.tile("Outbox", number(waiting), "notices wait", "warn" if waiting else ""),
+    ]
+
+
+def _incidents(view: View, sources: Sources, opened: list[Any], *, never: bool) -> Component:
+    if never:
+        return elements.empty(
+            "No alerts program has run yet",
+            "Nothing is judged, so nothing here means that all is well. Start it with:",
+            "fleetgauge alerts",
+        )
+    if not opened:
+        return html.Div([html.I(className="tick"), "No open incident."], className="all-well")
+    names = {f.facility_id: (f.title, f.slug) for f in sources.picture.facilities}
+    return html.Div(
+        [incident.sentence(view, row, names) for row in opened], className="incidents one"
+    )
+
+
+def _alerts(view: View, sources: Sources, found: past.Past) -> Component:
+    rows = found.of("alerts")
+    if not rows:
+        if found.trouble:
+            return elements.empty("Not known", found.trouble)
+        return html.Div([html.I(className="tick"), "No open alert."], className="all-well")
+    table = incident.alert_table(view, sources, rows)
+    totals = next(iter(found.of("totals")), None)
+    rest = 0 if totals is None else totals.open - len(rows)
+    note = html.Small(f"and {plural(rest, 'more alert')}: see their incident") if rest > 0 else None
+    return html.Div([table, note])
+
+
+def _rules(rows: list[Any], now_s: float) -> Component:
     if not rows:
         return elements.empty("No rule loaded", "Rules appear once the alerts program has run.")
     tones = {"ok": "good", "failed": "bad", "disabled": "warn"}
     shown = [
         [
-            [html.B(row.title), html.Small(row.error or "")],
+            [row.title, html.Small(row.error or "", className="below bad")],
             row.severity,
-            elements.tag(row.state, tones[row.state]),
+            elements.tag(row.state, tones.get(row.state, "")),
             number(row.offenders),
             with_unit(row.pass_milliseconds, "ms", 1),
+            DASH if row.evaluated_s is None else duration(now_s - row.evaluated_s),
         ]
         for row in rows
     ]
     columns = (
         ("Rule", "wide"), ("Severity", ""), ("State", ""), ("Offenders", "num"), ("Took", "num"),
+        ("Age", "num"),
     )  # fmt: skip
-    return elements.table(columns, shown)
+    return elements.table(columns, shown, "tight")
 
 
-def _deliveries(rows: list[Any]) -> Component:
-    if not rows:
-        return elements.empty("Nobody was told anything", "No notice has left yet.")
-    shown = [
-        [
-            elements.since(row.time_s),
-            row.receiver,
-            elements.tag(row.outcome, OUTCOMES[row.outcome]),
-            [row.title or DASH, html.Small(row.error or "")],
-        ]
-        for row in rows
-    ]
-    columns = (("Ago", "num"), ("Receiver", ""), ("Outcome", ""), ("Incident", "wide"))
-    return elements.table(columns, shown)
-
-
-def _silences(rows: list[Any]) -> Component:
+def _silences(rows: list[Any], places: dict[int, str]) -> Component:
     if not rows:
         return html.Div("Nothing is silenced.", className="all-well")
-    shown = [
-        [row.rule or "every rule", row.comment, row.author, moment(row.ends_s)] for row in rows
-    ]
-    return elements.table(
-        (("Rule", ""), ("Why", "wide"), ("Author", ""), ("Ends, UTC", "num")), shown
-    )
+    shown = []
+    for row in rows:
+        where = [places.get(row.facility_id, ""), row.host or ""]
+        where += [f"GPU {row.index}"] if row.index is not None else []
+        what = (row.rule or "every rule").replace("_", " ")
+        shown.append(
+            [
+                [html.B(what), html.Small(" · ".join(filter(None, where)), className="below")],
+                [row.comment, html.Small(row.author, className="below")],
+                moment(row.ends_s),
+            ]
+        )
+    return elements.table((("Of", ""), ("Why", "wide"), ("Ends, UTC", "num")), shown, "tight")

@@ -1,387 +1,260 @@
-"""Host: one host with its accelerators, one of them in full, or all hosts of a rack."""
+"""Hosts: one host as state timelines above the readings of its accelerators.
+
+The same address shows a rack (`rack.py`), one accelerator (`gpu.py`), or, with nothing chosen, the
+hosts that need somebody: these are modules of their own and share this page's SQL file.
+"""
 
 import math
-from typing import Any
 
 import numpy as np
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import elements, maps, shell
+from dashboard import elements, past, seat, shell
 from dashboard.broadcast import Slots, Sources
-from dashboard.charts import facility as facility_charts
 from dashboard.charts import host as charts
-from dashboard.picture import Facility, Host, Picture
-from dashboard.states import SIGHTLESS, TROUBLED, Codes, State
-from dashboard.summary import short_place
-from dashboard.view import View, Window, epoch
-from dashboard.wording import DASH, moment, number, octets, with_unit
-from telemetry.catalogue import CATALOGUE
-from telemetry.metrics import Kind
+from dashboard.charts import lanes
+from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT
+from dashboard.charts.series import Series
+from dashboard.pages import gpu, rack
+from dashboard.past import Past
+from dashboard.picture import STALE_S_MIN, Host
+from dashboard.states import HEALTHY, LABELS, SIGHTLESS, State
+from dashboard.view import View, Window
+from dashboard.wording import DASH, duration, moment, plural, share, watts, with_unit
 
-NAME = "Host"
+NAME = "Hosts"
 
-RAW_SPAN_S_MAX = 6 * 3600
 GOOD_FOR_S = 5.0
-IDENTITY_GOOD_FOR_S = 20.0
-NEWEST_SPAN_S = 900
-GRAPH = {"displayModeBar": False, "responsive": True, "doubleClick": False}
-CARD = ("utilisation", "sm", "headroom", "temperature", "power", "memory")
+IDENTITY_GOOD_FOR_S = 10.0
+EVENTS_SHOWN = 14
+AGENT_SILENT_S = 60.0
 
 
 def layout(view: View) -> list[Component]:
-    """Return the fixed parts."""
+    """Return the fixed parts of what the address chooses."""
+    if not view.get("host"):
+        return rack.layout(view)
+    if view.get("gpu"):
+        return gpu.layout(view)
     return [
-        shell.heading(view, elements.slot("host-title")),
+        shell.heading(view, elements.slot("host-title"), elements.slot("host-switch")),
         elements.slot("host-note"),
-        elements.slot("host-cards", "Accelerators"),
+        elements.slot("host-tiles", "Figures", "tiles"),
+        elements.slot("host-alerts"),
         html.Div(
             [
                 html.Div(
-                    dcc.Graph(id="host-chart", config=GRAPH, figure={}, className="timeline"),
-                    className="section",
+                    [
+                        elements.section(
+                            "What each accelerator went through",
+                            elements.graph("host-lanes"),
+                            elements.slot("host-legend"),
+                        ),
+                        elements.graph("host-chart"),
+                    ]
                 ),
                 html.Div(
                     [
-                        elements.section("About", elements.slot("host-about")),
+                        elements.section("Accelerators now", elements.slot("host-gpus")),
                         elements.section("Events", elements.slot("host-events")),
+                        elements.section("This host", elements.slot("host-facts")),
                     ]
                 ),
             ],
-            className="columns needs-host",
+            className="columns detail",
         ),
-        elements.slot("host-readings"),
     ]
 
 
 async def render(view: View, sources: Sources) -> Slots:
-    """Compute the live parts."""
+    """Compute the live parts of what the address chooses."""
+    if not view.get("host"):
+        return await rack.render(view, sources)
+    if view.get("gpu"):
+        return await gpu.render(view, sources)
     picture = sources.picture
-    facility, hosts = _chosen(view, picture)
-    states = picture.states(sources.now_s)
-    if not hosts:
+    host = seat.find_host(picture, view)
+    if host is None:
         return _nothing(view, sources)
-    if len(hosts) > 1 or view.get("host") == "":
-        return _rack(view, sources, facility, hosts, states)
-    host = hosts[0]
-    window, note = _window(view, sources.now_s)
-    gpu_ids = [int(n) for n in picture.gpu_ids[host.first : host.last]]
-    identity, accelerators, events = await _identity(host, sources)
-    chosen = next((a for a in accelerators if str(a.index) == view.get("gpu")), None)
-    past = charts.by_accelerator(window, await _past(view, window, host, gpu_ids, sources))
-    slots = {
-        "host-title": {"children": _title(view, facility, host)},
-        "host-note": {"children": html.Div(note, className="note") if note else None},
-        "host-cards": {"children": _cards(view, picture, host, states, sources.now_s, chosen)},
-        "host-about": {"children": _about(identity, chosen, accelerators)},
-        "host-events": {"children": _events(events)},
-    }
-    if chosen is None:
-        names = {a.gpu_id: f"GPU {a.index}" for a in accelerators}
-        figure = charts.together(window, past, names, events)
-        return {**slots, "host-chart": {"figure": figure}, "host-readings": {"children": None}}
-    empty = {name: np.full(window.points, np.nan) for name in charts.COLUMNS}
-    limit = chosen.power_limit_default_milliwatts
-    figure = charts.single(
-        window,
-        past.get(chosen.gpu_id, empty),
-        None if limit is None else limit / 1000,
-        [row for row in events if row.index == chosen.index],
+    interval_s = float(picture.interval_s[host.position])
+    window = past.steady(
+        view.window(sources.now_s), interval_s=interval_s, span_s_max=past.SAMPLES_SPAN_S_MAX
     )
-    readings = await _newest(chosen, sources)
+    gpu_ids = picture.gpu_ids[host.first : host.last].tolist()
+    indices = picture.index_of[host.first : host.last].tolist()
+    found, known = await _ask(view, sources, host, gpu_ids, window)
+    trails = charts.trails(window, found.of("trail"), gpu_ids)
+    rows = charts.lanes_of(window, trails, indices, found.of("alerts"))
+    events = found.of("events")
     return {
-        **slots,
-        "host-chart": {"figure": figure},
-        "host-readings": {"children": _readings(readings, chosen)},
+        "host-title": {"children": seat.crumbs(view, picture, host)},
+        "host-switch": {"children": _siblings(view, sources, host)},
+        "host-note": {"children": past.notes(window.note, found.trouble)},
+        "host-tiles": {"children": _tiles(sources, host, known)},
+        "host-alerts": {"children": seat.open_alerts(view, found.of("alerts"))},
+        "host-lanes": {"figure": lanes.figure(window, rows)},
+        "host-legend": {"children": seat.looks_legend(lanes.shown_looks(rows))},
+        "host-chart": {"figure": charts.figure(window, trails, indices, events)},
+        "host-gpus": {"children": _gpus(view, sources, host)},
+        "host-events": {"children": seat.event_table(view, events[:EVENTS_SHOWN], with_place=True)},
+        "host-facts": {"children": _facts(host, known)},
     }
 
 
-def _chosen(view: View, picture: Picture) -> tuple[Facility | None, list[Host]]:
-    """Return the host of the address, or the hosts of its rack, or of the first rack."""
-    facility = picture.facility(view.get("facility"))
-    if facility is None and picture.facilities and not view.get("facility"):
-        owned = [f for f in picture.facilities if f.seats.stop > f.seats.start]
-        facility = owned[0] if owned else None
-    if facility is None:
-        return None, []
-    hosts = picture.hosts[facility.hosts]
-    if name := view.get("host"):
-        return facility, [host for host in hosts if host.name == name]
-    rack = view.get("rack") or (hosts[0].place[2] if hosts else "")
-    return facility, [host for host in hosts if host.place[2] == rack]
+async def _ask(
+    view: View, sources: Sources, host: Host, gpu_ids: list[int], window: Window
+) -> tuple[Past, Past]:
+    values = {
+        "host_id": host.host_id,
+        "gpu_id": None,
+        "gpu_ids": gpu_ids,
+        "start_s": window.start_s,
+        "end_s": window.end_s,
+        "step_s": window.step_s,
+    }
+    found = await past.ask(
+        sources, "host", ("trail", "events", "alerts"), values,
+        question=(host.host_id, past.times(view)),
+        good_for_s=max(GOOD_FOR_S, window.step_s / 4),
+    )  # fmt: skip
+    known = await past.ask(
+        sources, "host", ("host",), values,
+        question=host.host_id, good_for_s=IDENTITY_GOOD_FOR_S,
+    )  # fmt: skip
+    return found, known
 
 
 def _nothing(view: View, sources: Sources) -> Slots:
     if sources.as_of_s is None:
         told = elements.empty("Waiting for the database", sources.trouble or "Connecting …")
     else:
-        words = "No host of that name is known here. Search for it above, or choose one on the map."
+        words = f"Nothing is known of {view.get('host')!r}. The search finds hosts by their names."
         told = elements.empty("No such host", words)
-    blank = ("host-note", "host-about", "host-events", "host-readings")
+    blank = ("note", "tiles", "switch", "legend", "gpus", "events", "facts")
     return {
-        "host-title": {"children": view.get("host") or "Host"},
-        "host-cards": {"children": [told, html.I(className="no-host")]},
-        **dict.fromkeys(blank, {"children": None}),
+        "host-title": {"children": view.get("host")},
+        "host-alerts": {"children": told},
+        **{f"host-{name}": {"children": None} for name in blank},
     }
 
 
-def _window(view: View, now_s: float) -> tuple[Window, str]:
-    """Raw samples are asked for a few hours at most."""
-    window = view.window(now_s)
-    if window.end_s - window.start_s <= RAW_SPAN_S_MAX:
-        return window, window.note
-    short = View.of(
-        view.path, {"from": f"{window.end_s - RAW_SPAN_S_MAX:.0f}", "to": f"{window.end_s:.0f}"}
-    ).window(now_s)
-    return short, f"single accelerators are shown for {RAW_SPAN_S_MAX // 3600} h at most"
+def _siblings(view: View, sources: Sources, host: Host) -> Component | None:
+    """Return the hosts of the same rack, to step through."""
+    inside = [h for h in sources.picture.hosts if h.rack_id == host.rack_id]
+    if not 1 < len(inside) <= 40:
+        return None
+    links = [
+        dcc.Link(
+            [html.Span(h.name), html.Small(f"tray {h.tray}" if h.tray else "")],
+            href=view.href(host=h.name),
+            className="menu-item chosen" if h is host else "menu-item",
+        )
+        for h in inside
+    ]
+    return html.Details([html.Summary("Hosts of this rack"), html.Div(links)], className="menu")
 
 
-async def _identity(host: Host, sources: Sources) -> tuple[Any, list[Any], list[Any]]:
-    values = {"host_id": host.host_id}
-    found = []
-    for name, good_for_s in (
-        ("host", GOOD_FOR_S),
-        ("accelerators", IDENTITY_GOOD_FOR_S),
-        ("events", GOOD_FOR_S),
-    ):
+def _tiles(sources: Sources, host: Host, known: Past) -> list[Component]:
+    picture, now_s = sources.picture, sources.now_s
+    codes = picture.states(now_s)[host.first : host.last]
+    seats = range(host.first, host.last)
+    seen = [n for n, code in zip(seats, codes, strict=True) if code not in SIGHTLESS]
 
-        async def ask(name: str = name) -> list[Any]:
-            return await sources.queries.rows("host", name, values)
+    def values(name: str) -> Series:
+        told = [seat.reading(picture, n, name, now_s) for n in seen]
+        return np.array([value for value in told if not math.isnan(value)])
 
-        question = ("host", name, host.host_id)
-        found.append(await sources.history.get(question, good_for_s, ask))
-    identity = found[0][0] if found[0] else None
-    return identity, found[1], found[2]
-
-
-async def _past(
-    view: View, window: Window, host: Host, gpu_ids: list[int], sources: Sources
-) -> list[Any]:
-    values = {
-        "gpu_ids": gpu_ids,
-        "start_s": window.start_s,
-        "end_s": window.end_s,
-        "step_s": window.step_s,
-    }
-
-    async def ask() -> list[Any]:
-        return await sources.queries.rows("host", "past", values)
-
-    question = ("past", host.host_id, view.range_name, view.get("from"), view.get("to"))
-    rows: list[Any] = await sources.history.get(question, max(GOOD_FOR_S, window.step_s / 4), ask)
-    return rows
-
-
-async def _newest(accelerator: Any, sources: Sources) -> dict[str, Any]:
-    """Return the newest value of every metric of one accelerator."""
-    readings: dict[str, Any] = {}
-    for name, span_s in (("slow", 4 * NEWEST_SPAN_S), ("fast", NEWEST_SPAN_S)):
-        values = {"gpu_id": accelerator.gpu_id, "start_s": sources.now_s - span_s}
-
-        async def ask(name: str = name, values: dict[str, Any] = values) -> list[Any]:
-            return await sources.queries.rows("host", name, values)
-
-        question = ("newest", name, accelerator.gpu_id)
-        rows = await sources.history.get(question, 2.0, ask)
-        if rows:
-            readings |= rows[0].readings
-    return readings
-
-
-def _title(view: View, facility: Facility | None, host: Host) -> list[Any]:
-    if facility is None:
-        return [host.name]
-    rack = view.elsewhere("/host", facility=facility.slug, rack=host.place[2])
+    healthy = int(np.isin(codes, HEALTHY).sum())
+    sick = [State(int(code)) for code in codes if code not in HEALTHY]
+    words = ", ".join(f"{sick.count(s)} {LABELS[s]}" for s in dict.fromkeys(sick))
+    load, sm, left, power = (values(name) for name in ("utilisation", "sm", "headroom", "power"))
+    limit_mw = float(np.nansum(picture.readings["power_limit_milliwatts"][seen]))
+    power_mw = float(power.sum()) * 1000
+    time_s = float(picture.time_s[host.position])
+    least = float(left.min()) if len(left) else math.nan
+    tone = "bad" if least <= HEADROOM_SPENT else "warn" if least <= HEADROOM_LOW else ""
     return [
-        host.name,
-        html.Small(
-            [
-                dcc.Link(facility.title, href=view.elsewhere("/facility", facility=facility.slug)),
-                " · ",
-                dcc.Link(short_place(host.place) or "no rack named", href=rack),
-                f" · tray {host.tray}" if host.tray else "",
-            ]
+        elements.tile(
+            "Healthy",
+            [str(healthy), html.Small(f" of {len(codes)}")],
+            words or "nothing wrong",
+            "bad" if sick else "",
         ),
+        elements.tile(
+            "Utilisation",
+            with_unit(float(load.mean()), "%") if len(load) else DASH,
+            f"SM activity {sm.mean():.0f} %" if len(sm) else "SM activity not told",
+        ),
+        elements.tile("Least headroom", with_unit(least, "°C"), "to slowdown", tone),
+        elements.tile(
+            "Power",
+            watts(power_mw) if len(power) else DASH,
+            f"{share(power_mw, limit_mw, 0)} of the boards' limit" if limit_mw else "",
+        ),
+        elements.tile(
+            "Data age",
+            elements.age(None if math.isnan(time_s) else time_s, STALE_S_MIN),
+            "newest reading",
+        ),
+        _agent_tile(known),
     ]
 
 
-def _cards(
-    view: View, picture: Picture, host: Host, states: Codes, now_s: float, chosen: Any
-) -> Component:
-    """One card an accelerator, its state first; one that cannot be seen shows no numbers."""
-    columns = {name: maps.signal_values(picture, name, now_s) for name in CARD}
-    cards = []
-    for seat in range(host.first, host.last):
-        state = State(int(states[seat]))
-        index = int(picture.index_of[seat])
-        values = [
-            html.Div(
-                [html.Small(maps.SIGNALS[name].label), _value(name, columns[name][seat], state)]
-            )
-            for name in CARD
-        ]
-        tone = "bad" if state in TROUBLED else ""
-        is_chosen = chosen is not None and chosen.index == index
-        cards.append(
-            dcc.Link(
-                [
-                    html.Div(
-                        [html.B(f"GPU {index}"), elements.state_word(state)], className="card-head"
-                    ),
-                    html.Div(values, className="card-values"),
-                ],
-                href=view.href(gpu=None if is_chosen else str(index)),
-                className=f"card {tone} {'chosen' if is_chosen else ''}",
-            )
-        )
-    return html.Div(cards, className="cards")
+def _agent_tile(known: Past) -> Component:
+    row = next(iter(known.of("host")), None)
+    if row is None or row.agent_s is None:
+        return elements.tile("Agent", DASH, "never heard from")
+    spool = f"{plural(row.spool_messages or 0, 'message')} in its spool"
+    note = f"reads every {duration(row.sample_interval_ms / 1000)} · {spool}"
+    return elements.tile("Agent heard", elements.age(row.agent_s, AGENT_SILENT_S), note)
 
 
-def _value(name: str, value: Any, state: State) -> Component:
-    if state in SIGHTLESS or math.isnan(float(value)):
-        return html.B(DASH, className="quiet")
-    left = float(value)
-    tone = ""
-    if name == "headroom" and left <= facility_charts.HEADROOM_LOW:
-        tone = "bad" if left <= facility_charts.HEADROOM_SPENT else "warned"
-    return html.B(with_unit(left, maps.SIGNALS[name].unit), className=tone)
-
-
-def _about(identity: Any, chosen: Any, accelerators: list[Any]) -> Component:
-    if identity is None:
-        return elements.empty("Unknown", "The database does not know this host any more.")
-    facts: list[tuple[str, Any]] = [
-        ("Driver", identity.driver_version),
-        ("Kernel", identity.kernel_version),
-        ("Agent", identity.agent_version),
-        ("Heartbeat", elements.age(identity.heartbeat_s, 60)),
-        ("Sampling", None if identity.sample_interval_ms is None
-         else f"every {identity.sample_interval_ms / 1000:g} s"),
-        ("Slowest tick", None if identity.tick_duration_us is None
-         else with_unit(identity.tick_duration_us / 1000, "ms", 1)),
-        ("Agent memory", octets(identity.resident_bytes)),
-        ("Spooled", None if identity.spool_messages is None
-         else f"{number(identity.spool_messages)} messages"),
-        ("First seen", moment(identity.first_seen_s)),
-    ]  # fmt: skip
-    if chosen is not None:
-        facts = [
-            ("Model", chosen.model),
-            ("UUID", html.Code(f"GPU-{chosen.uuid}")),
-            ("Serial", html.Code(chosen.serial) if chosen.serial else None),
-            ("Board part", chosen.board_part_number),
-            ("VBIOS", chosen.vbios_version),
-            ("PCI address", chosen.pci_address),
-            ("Slot, tray, module", _numbers(chosen.slot_number, chosen.tray_index, chosen.module_id)),
-            ("Memory", None if chosen.memory_total_mebibytes is None
-             else f"{chosen.memory_total_mebibytes / 1024:.0f} GiB"),
-            ("ECC · MIG", f"{_on(chosen.ecc_enabled)} · {_on(chosen.mig_enabled)}"),
-            ("Not offered by its driver", ", ".join(chosen.unsupported) or "nothing is missing"),
-        ]  # fmt: skip
-    elif accelerators:
-        facts.insert(0, ("Accelerators", f"{len(accelerators)} x {accelerators[0].model or '?'}"))
-    return html.Dl(
-        [part for name, value in facts for part in (html.Dt(name), html.Dd(value or DASH))],
-        className="facts",
-    )
-
-
-def _numbers(*values: int | None) -> str:
-    return " · ".join(DASH if value is None else str(value) for value in values)
-
-
-def _on(flag: bool | None) -> str:
-    return DASH if flag is None else "on" if flag else "off"
-
-
-def _events(rows: list[Any]) -> Component:
-    if not rows:
-        return elements.empty("No events", "Nothing is on record for this host.")
-    shown = [
-        [
-            elements.since(row.time_s),
-            elements.tag(facility_charts.event_words(row), facility_charts.event_tone(row)),
-            "host" if row.index is None else f"GPU {row.index}",
-            row.message,
-        ]
-        for row in rows[:15]
-    ]
-    return elements.table((("Ago", "num"), ("Event", ""), ("Of", ""), ("", "wide")), shown)
-
-
-def _readings(readings: dict[str, Any], chosen: Any) -> Component:
-    """Every metric of the catalogue: its newest value, not offered, or not read."""
-    shown = []
-    for metric in CATALOGUE.metrics:
-        value = readings.get(metric.name)
-        if value is not None and metric.kind is Kind.BITMASK:
-            text = f"0x{value:x}"
-        elif value is not None:
-            scaled = value * metric.scale
-            text = with_unit(
-                scaled, metric.unit, 0 if abs(scaled) >= 100 or metric.scale == 1 else 1
-            )
-        else:
-            text = "not offered" if metric.name in chosen.unsupported else DASH
-        shown.append(
-            html.Div(
-                [
-                    html.Span(metric.label),
-                    html.B(text, className="" if value is not None else "quiet"),
-                ],
-                title=f"{metric.sentence} ({metric.name}; {metric.source})",
-            )
-        )
-    time_s = epoch(str(readings.get("time", "")))
-    aside = f"read {moment(time_s)} UTC" if time_s else "nothing was read in the last minutes"
-    return elements.section(
-        "Every metric", html.Div(shown, className="readings"), html.Small(aside)
-    )
-
-
-def _rack(
-    view: View, sources: Sources, facility: Facility | None, hosts: list[Host], states: Codes
-) -> Slots:
-    """A rack's elevation: its hosts in the order of their trays, each with its accelerators."""
-    assert facility is not None  # noqa: S101 - hosts come with their facility
-    picture = sources.picture
-    headroom = maps.signal_values(picture, "headroom", sources.now_s)
+def _gpus(view: View, sources: Sources, host: Host) -> Component:
+    picture, now_s = sources.picture, sources.now_s
+    if host.first == host.last:
+        return elements.empty("No accelerators", "No inventory of this host lists any.")
+    states = picture.states(now_s)
     rows = []
-    for host in hosts:
-        own = states[host.first : host.last]
-        squares = [
-            html.I(className=f"swatch big {elements.TONES[State(int(code))]}") for code in own
-        ]
-        left = headroom[host.first : host.last]
-        told = left[~np.isnan(left) & (own < State.LOST)]
-        power = picture.readings["power_milliwatts"][host.first : host.last]
-        drawn = power[~np.isnan(power) & (own < State.LOST)]
-        href = view.elsewhere("/host", facility=facility.slug, host=host.name)
-        time_s = float(picture.time_s[host.position])
+    for position, n in enumerate(range(host.first, host.last)):
+        state = State(int(states[n]))
+        index = str(int(picture.index_of[n]))
+        said = seat.complaints(picture, n, state)
+        key = html.I(
+            className="line-key", style={"background": f"var(--{charts.colour(position)})"}
+        )
         rows.append(
             [
-                host.tray or DASH,
-                dcc.Link(host.name, href=href),
-                html.Div(squares, className="squares"),
-                with_unit(float(told.min()), "°C") if len(told) else DASH,
-                with_unit(float(drawn.sum()) / 1000, "W") if len(drawn) else DASH,
-                elements.age(None if math.isnan(time_s) else time_s),
+                [key, dcc.Link(f"GPU {index}", href=view.href(gpu=index), className="strong")],
+                [
+                    elements.state_word(state),
+                    html.Small(", ".join(said), title=", ".join(said), className="below"),
+                ],
+                *(seat.told(picture, n, signal, state, now_s) for signal in ("utilisation", "sm")),
+                seat.headroom(picture, n, state, now_s),
+                *(seat.told(picture, n, signal, state, now_s) for signal in ("power", "memory")),
             ]
         )
     columns = (
-        ("Tray", "num"), ("Host", ""), ("Accelerators", ""), ("Least headroom", "num"),
-        ("Power", "num"), ("Data age", "num"),
+        ("", ""), ("State", "wide"), ("Load", "num"), ("SM", "num"), ("Headroom", "num"),
+        ("Power", "num"), ("Memory", "num"),
     )  # fmt: skip
-    title = [
-        f"Rack {short_place(hosts[0].place) or 'without a name'}",
-        html.Small(
-            dcc.Link(facility.title, href=view.elsewhere("/facility", facility=facility.slug))
-        ),
+    return elements.table(columns, rows, "tight")
+
+
+def _facts(host: Host, known: Past) -> Component:
+    row = next(iter(known.of("host")), None)
+    if row is None:
+        return elements.empty("Not known", known.trouble or "This host is not in the database.")
+    facts = [
+        ("Place", " / ".join(part for part in host.place if part) or "nobody said"),
+        ("Tray", host.tray),
+        ("Provider", row.provider),
+        ("Driver", row.driver_version),
+        ("NVML", row.library_version),
+        ("Kernel", row.kernel_version),
+        ("Agent", row.agent_version),
+        ("Messages", {True: "signed", False: "not signed", None: None}[row.signed]),
+        ("First seen", moment(row.first_seen_s)),
     ]
-    blank = ("host-note", "host-about", "host-events", "host-readings")
-    table = [elements.table(columns, rows), shell.state_legend(), html.I(className="no-host")]
-    return {
-        "host-title": {"children": title},
-        "host-cards": {"children": table},
-        **dict.fromkeys(blank, {"children": None}),
-    }
+    return seat.fact_list(facts)

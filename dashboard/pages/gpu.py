@@ -1,0 +1,389 @@
+"""One accelerator: state lanes above its main readings, every metric, events, seats, raw readings.
+
+A part of the Hosts page, shown where its address names a GPU; see `host.py`.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dashboard import elements, past, seat, shell
+from dashboard.broadcast import Slots, Sources
+from dashboard.charts import accelerator as charts
+from dashboard.charts import lanes, series
+from dashboard.past import Past
+from dashboard.picture import STALE_S_MIN, Host
+from dashboard.states import SENTENCES, SIGHTLESS, State
+from dashboard.view import View, Window
+from dashboard.wording import DASH, brief, moment, number, share, with_unit
+from telemetry.catalogue import CATALOGUE
+from telemetry.metrics import Group, Kind, Metric
+
+GOOD_FOR_S = 5.0
+IDENTITY_GOOD_FOR_S = 10.0
+RAW_ROWS = 24
+RAW_SPAN_S = 1800
+SLOW_STEP_S = 60
+# What the raw table shows; the CSV has every column.
+RAW_COLUMNS = (
+    "utilization_gpu_percent", "sm_active_permille", "tensor_active_permille",
+    "dram_active_permille", "memory_used_mebibytes", "temperature_gpu_celsius",
+    "temperature_memory_celsius", "temperature_margin_celsius", "power_milliwatts",
+    "clock_sm_megahertz", "clock_event_reasons_bitmask", "reader_status_code",
+    "read_failures_count",
+)  # fmt: skip
+FAMILIES = (
+    ("Load", ("utilization_", "sm_", "tensor_", "dram_", "fp", "graphics_", "processes_")),
+    ("Heat, power, clocks", ("temperature_", "power_", "energy_", "clock_", "throttled_", "perf")),
+    ("Memory and its errors", ("memory_", "bar1_", "ecc_", "sram_", "remap", "retired_")),
+    ("Links", ("pcie_", "nvlink_", "fabric_")),
+    ("Reader and recovery", ("",)),
+)
+
+
+def layout(view: View) -> list[Component]:
+    """Return the fixed parts."""
+    return [
+        shell.heading(view, elements.slot("gpu-title"), elements.slot("gpu-switch")),
+        elements.slot("gpu-note"),
+        elements.slot("gpu-tiles", "Figures", "tiles"),
+        elements.slot("gpu-alerts"),
+        html.Div(
+            [
+                html.Div(
+                    [
+                        elements.section(
+                            "What it went through",
+                            elements.graph("gpu-lanes"),
+                            elements.slot("gpu-legend"),
+                        ),
+                        elements.graph("gpu-chart"),
+                    ]
+                ),
+                html.Div(
+                    [
+                        elements.section("Events", elements.slot("gpu-events")),
+                        elements.section("Where this board has been", elements.slot("gpu-seats")),
+                        elements.section("Identity", elements.slot("gpu-facts")),
+                    ]
+                ),
+            ],
+            className="columns detail",
+        ),
+        elements.section("Every metric", elements.slot("gpu-metrics")),
+        elements.section(
+            "Readings as stored", elements.slot("gpu-raw"), elements.slot("gpu-exports")
+        ),
+    ]
+
+
+async def render(view: View, sources: Sources) -> Slots:
+    """Compute the live parts."""
+    picture = sources.picture
+    host = seat.find_host(picture, view)
+    at = None if host is None else _seat(sources, host, view.get("gpu"))
+    if host is None or at is None:
+        return _nothing(view, sources)
+    gpu_id = int(picture.gpu_ids[at])
+    interval_s = float(picture.interval_s[host.position])
+    window = past.steady(
+        view.window(sources.now_s), interval_s=interval_s, span_s_max=past.SAMPLES_SPAN_S_MAX
+    )
+    coarse = past.steady(window, interval_s=SLOW_STEP_S)
+    found, slow, known = await _ask(view, sources, host, gpu_id, window, coarse)
+    grid = charts.on_grid(window, found.of("gpu_fast"), Group.FAST)
+    slow_grid = charts.on_grid(coarse, slow.of("gpu_slow"), Group.SLOW)
+    who = next((row for row in known.of("accelerators") if row.gpu_id == gpu_id), None)
+    rows = charts.lanes_of(window, grid, found.of("alerts"))
+    index = int(picture.index_of[at])
+    return {
+        "gpu-title": {"children": seat.crumbs(view, picture, host, html.Span(f"GPU {index}"))},
+        "gpu-switch": {"children": _siblings(view, sources, host, at)},
+        "gpu-note": {"children": past.notes(window.note, found.trouble or slow.trouble)},
+        "gpu-tiles": {"children": _tiles(sources, host, at, who)},
+        "gpu-alerts": {"children": seat.open_alerts(view, found.of("alerts"))},
+        "gpu-lanes": {"figure": lanes.figure(window, rows)},
+        "gpu-legend": {"children": seat.looks_legend(lanes.shown_looks(rows))},
+        "gpu-chart": {"figure": charts.figure(window, grid, who, found.of("events"))},
+        "gpu-events": {
+            "children": seat.event_table(view, found.of("events")[:20], with_place=False)
+        },
+        "gpu-seats": {"children": _seats(view, sources, gpu_id, known.of("seats"))},
+        "gpu-facts": {"children": _identity(who)},
+        "gpu-metrics": {"children": _metrics(window, coarse, grid, slow_grid, who)},
+        "gpu-raw": {"children": _raw(found.of("raw_fast"))},
+        "gpu-exports": {"children": _exports(view, window)},
+    }
+
+
+async def _ask(
+    view: View, sources: Sources, host: Host, gpu_id: int, window: Window, coarse: Window
+) -> tuple[Past, Past, Past]:
+    values = {
+        "host_id": host.host_id,
+        "gpu_id": gpu_id,
+        "start_s": window.start_s,
+        "end_s": window.end_s,
+        "step_s": window.step_s,
+    }
+    question = (gpu_id, past.times(view))
+    found = await past.ask(
+        sources, "host", ("gpu_fast", "events", "alerts"), values,
+        question=question, good_for_s=max(GOOD_FOR_S, window.step_s / 4),
+    )  # fmt: skip
+    raw = {**values, "start_s": window.end_s - RAW_SPAN_S, "limit": RAW_ROWS}
+    rows = await past.ask(
+        sources, "host", ("raw_fast",), raw, question=question, good_for_s=GOOD_FOR_S
+    )
+    found.rows |= rows.rows
+    slow_values = values | {"start_s": coarse.start_s, "step_s": coarse.step_s}
+    slow = await past.ask(
+        sources, "host", ("gpu_slow",), slow_values,
+        question=question, good_for_s=max(GOOD_FOR_S, coarse.step_s / 4),
+    )  # fmt: skip
+    known = await past.ask(
+        sources, "host", ("accelerators", "seats"), values,
+        question=gpu_id, good_for_s=IDENTITY_GOOD_FOR_S,
+    )  # fmt: skip
+    return found, slow, known
+
+
+def _seat(sources: Sources, host: Host, index: str) -> int | None:
+    """Return the seat of an index; of two that claim it, the one that is there."""
+    picture = sources.picture
+    claims = [n for n in range(host.first, host.last) if str(picture.index_of[n]) == index]
+    claims.sort(key=lambda n: not picture.present[n])
+    return claims[0] if claims else None
+
+
+def _nothing(view: View, sources: Sources) -> Slots:
+    if sources.as_of_s is None:
+        told = elements.empty("Waiting for the database", sources.trouble or "Connecting …")
+    else:
+        text = f"Nothing is known of GPU {view.get('gpu')!r} of {view.get('host')!r}."
+        told = elements.empty("No such accelerator", text)
+    blank = ("note", "tiles", "switch", "legend", "events", "seats", "facts", "metrics", "raw",
+             "exports")  # fmt: skip
+    return {
+        "gpu-title": {"children": f"{view.get('host')} · GPU {view.get('gpu')}"},
+        "gpu-alerts": {"children": told},
+        **{f"gpu-{name}": {"children": None} for name in blank},
+    }
+
+
+def _siblings(view: View, sources: Sources, host: Host, chosen: int) -> Component:
+    picture = sources.picture
+    states = picture.states(sources.now_s)
+    links = []
+    for n in range(host.first, host.last):
+        index = int(picture.index_of[n])
+        tone = elements.TONES[State(int(states[n]))]
+        links.append(
+            dcc.Link(
+                [html.I(className=f"swatch {tone}"), str(index)],
+                href=view.href(gpu=str(index)),
+                className="choice chosen" if n == chosen else "choice",
+                title=f"GPU {index}",
+            )
+        )
+    named = elements.attributes({"aria-label": "GPU of this host"})
+    return html.Div(links, className="choices", role="group", **named)
+
+
+def _tiles(sources: Sources, host: Host, at: int, who: Any) -> list[Component]:
+    picture, now_s = sources.picture, sources.now_s
+    state = seat.state_of(sources, at)
+    said = seat.complaints(picture, at, state)
+    tone = "" if state <= State.OK else "warn" if state is State.DEGRADED else "bad"
+    time_s = float(picture.time_s[host.position])
+    limit = float(picture.readings["power_limit_milliwatts"][at]) / 1000
+    power = math.nan if state in SIGHTLESS else seat.reading(picture, at, "power", now_s)
+    total = getattr(who, "memory_total_mebibytes", None)
+    used = math.nan if state in SIGHTLESS else seat.reading(picture, at, "memory", now_s)
+    full = None if total is None or math.isnan(used) else share(used, total / 1024, 0)
+    hbm = seat.told(picture, at, "hbm", state, now_s)
+    return [
+        elements.tile(
+            "State", elements.state_word(state), " · ".join(said) or SENTENCES[state], tone
+        ),
+        elements.tile(
+            "Utilisation",
+            seat.told(picture, at, "utilisation", state, now_s),
+            f"SM activity {seat.told(picture, at, 'sm', state, now_s)}",
+        ),
+        elements.tile(
+            "Headroom",
+            seat.headroom(picture, at, state, now_s),
+            f"core {seat.told(picture, at, 'temperature', state, now_s)} · HBM {hbm}",
+        ),
+        elements.tile(
+            "Power",
+            with_unit(power, "W"),
+            "limit not told" if math.isnan(limit) else f"of {limit:.0f} W",
+        ),
+        elements.tile("Memory", with_unit(used, "GiB", 1), f"{full} in use" if full else ""),
+        elements.tile(
+            "Data age",
+            elements.age(None if math.isnan(time_s) else time_s, STALE_S_MIN),
+            "newest reading of the host",
+        ),
+    ]
+
+
+def _identity(who: Any) -> Component:
+    if who is None:
+        return elements.empty("Not known", "No inventory lists this accelerator.")
+    link = None
+    if who.pcie_generation_max and who.pcie_width_max_lanes:
+        link = f"gen {who.pcie_generation_max} x{who.pcie_width_max_lanes}"
+    modes = [
+        name
+        for name, on in (
+            ("ECC", who.ecc_enabled), ("MIG", who.mig_enabled),
+            ("persistence", who.persistence_enabled),
+        )
+        if on
+    ]  # fmt: skip
+    place = [
+        f"{word} {value}"
+        for word, value in (
+            ("chassis", who.chassis_serial), ("slot", who.slot_number), ("tray", who.tray_index),
+            ("module", who.module_id),
+        )
+        if value is not None
+    ]  # fmt: skip
+    facts = [
+        ("Model", who.model),
+        ("Serial", who.serial),
+        ("UUID", html.Span(f"GPU-{who.uuid}", className="mono")),
+        ("Part", who.board_part_number),
+        ("VBIOS", who.vbios_version),
+        ("PCI", html.Span(" · ".join(p for p in (who.pci_address, link) if p), className="mono")),
+        ("Seat", " · ".join(place)),
+        ("Modes", ", ".join(modes)),
+        ("NVLinks", number(who.nvlinks_count)),
+        ("Inventory", moment(who.inventory_s)),
+    ]
+    return seat.fact_list(facts)
+
+
+def _seats(view: View, sources: Sources, gpu_id: int, rows: Sequence[Any]) -> Component:
+    if not rows:
+        return elements.empty("Not known", "No inventory lists this board.")
+    slugs = {f.row.facility: f.slug for f in sources.picture.facilities}
+    shown = []
+    for row in rows:
+        href = view.elsewhere(
+            "/host", facility=slugs.get(row.facility, ""), host=row.host, gpu=str(row.index or 0)
+        )
+        name = [html.B(row.host) if row.gpu_id == gpu_id else row.host]
+        until = "now" if row.present else moment(row.inventory_s)[:10]
+        shown.append(
+            [
+                [dcc.Link(name, href=href), html.Small(row.place, className="below")],
+                "" if row.index is None else f"GPU {row.index}",
+                f"{moment(row.first_seen_s)[:10]} to {until}",
+                number(row.faults),
+            ]
+        )
+    columns = (("Host", ""), ("Seat", ""), ("Listed", ""), ("Faults", "num"))
+    note = f"followed by serial {rows[0].serial}" if rows[0].serial else "followed by UUID"
+    return html.Div([elements.table(columns, shown, "tight"), html.Small(note)])
+
+
+def _metrics(
+    window: Window, coarse: Window, grid: charts.Grid, slow_grid: charts.Grid, who: Any
+) -> Component:
+    """Every entry of the catalogue, in families: newest value, its course, its extremes."""
+    absent = set(getattr(who, "unsupported", None) or ())
+    families: dict[str, list[Component]] = {name: [] for name, _ in FAMILIES}
+    for metric in CATALOGUE.metrics:
+        fast = metric.group is Group.FAST
+        row = _metric(metric, window if fast else coarse, grid if fast else slow_grid, absent)
+        families[_family(metric)].append(row)
+    return html.Div(
+        [
+            html.Div([html.H3(name), *rows], className="metric-family")
+            for name, rows in families.items()
+            if rows
+        ],
+        className="metrics",
+    )
+
+
+def _family(metric: Metric) -> str:
+    return next(name for name, starts in FAMILIES if metric.name.startswith(starts))
+
+
+def _metric(metric: Metric, window: Window, grid: charts.Grid, absent: set[str]) -> Component:
+    values = grid[metric.name]
+    known = values[~np.isnan(values)]
+    label = html.Span(metric.label, title=f"{metric.sentence} Source: {metric.source}.")
+    if not len(known):
+        why = "not offered by the driver" if metric.name in absent else "no reading in this range"
+        return html.Div([label, html.Small(why, className="absent")], className="metric")
+    low = grid.get(f"{metric.name}_min", values)
+    high = grid.get(f"{metric.name}_max", values)
+    bounds = f"{_said(float(np.nanmin(low)), metric)} to {_said(float(np.nanmax(high)), metric)}"
+    newest = float(known[-1])
+    if metric.kind is Kind.BITMASK and metric.name.startswith("clock_event"):
+        shown = lanes.reason_words(newest) or "none"
+    else:
+        shown = f"{_said(newest, metric)} {metric.unit}".strip()
+    chart = elements.spark(
+        series.rounded(values, 2),
+        f"{metric.label} over time",
+        start_s=window.start_s,
+        step_s=window.step_s,
+        unit=metric.unit,
+        high=100 if metric.unit == "%" else None,
+    )
+    return html.Div(
+        [label, chart, html.B(shown), html.Small(bounds)],
+        className="metric told",
+        title=metric.name,
+    )
+
+
+def _said(value: float, metric: Metric) -> str:
+    if abs(value) >= 10_000:
+        return brief(value)
+    return number(value, 1 if metric.scale != 1 and abs(value) < 100 else 0)
+
+
+def _raw(rows: Sequence[Any]) -> Component:
+    if not rows:
+        return elements.empty("No reading", "Nothing was stored in the last part of this range.")
+    metrics = [CATALOGUE.by_name[name] for name in RAW_COLUMNS]
+    shown = []
+    for row in rows:
+        values = [
+            DASH if (value := getattr(row, m.name)) is None else _said(value * m.scale, m)
+            for m in metrics
+        ]
+        shown.append([moment(row.time_s), *values])
+    heads = [(f"{m.label}, {m.unit}" if m.unit else m.label, "num") for m in metrics]
+    table = elements.table((("Time, UTC", ""), *heads), shown, "tight raw")
+    return html.Div(table, className="scroll")
+
+
+def _exports(view: View, window: Window) -> Component:
+    """Links to the whole range as CSV, every column."""
+    links = []
+    for group, word in ((Group.FAST, "every tick"), (Group.SLOW, "slow metrics")):
+        query = {
+            "facility": view.get("facility"),
+            "host": view.get("host"),
+            "gpu": view.get("gpu"),
+            "group": group.value,
+            "from": f"{window.start_s:.0f}",
+            "to": f"{window.end_s:.0f}",
+        }
+        href = f"/export/samples.csv?{urlencode(query)}"
+        links.append(html.A(f"CSV, {word}", href=href, className="button", download=""))
+    return html.Div(links, className="buttons")

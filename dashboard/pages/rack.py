@@ -1,0 +1,310 @@
+"""A rack tray by tray, and, where nothing is chosen, the hosts that need somebody.
+
+Parts of the Hosts page, shown where its address names no host; see `host.py`. A rack is drawn as
+it stands: the highest tray above, each accelerator a cell with its value in it.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dashboard import elements, maps, seat, shell
+from dashboard.broadcast import Slots, Sources
+from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT
+from dashboard.picture import STALE_S_MIN, Host, Rack
+from dashboard.states import HEALTHY, LABELS, SIGHTLESS, TROUBLED, Codes, State
+from dashboard.summary import short_place
+from dashboard.view import View
+from dashboard.wording import DASH, number, plural, watts, with_unit
+
+SIGNALS = ("state", "utilisation", "sm", "headroom", "temperature", "hbm", "power", "memory")
+HOSTS_SHOWN_MAX = 60
+# Worst first: what the list of hosts is sorted by.
+GRAVITY = (
+    State.LOST, State.FAILED, State.PREDICTED_FAILURE, State.DEGRADED, State.UNKNOWN, State.STALE,
+    State.ABSENT,
+)  # fmt: skip
+
+
+def layout(view: View) -> list[Component]:
+    """Return the fixed parts: of a rack, or of the list."""
+    if not view.get("rack"):
+        return [
+            shell.heading(view, "Hosts", elements.slot("hosts-switch"), times=False),
+            elements.slot("hosts-tiles", "Figures", "tiles"),
+            elements.section("Hosts that need somebody", elements.slot("hosts-list")),
+        ]
+    signals = [
+        (maps.SIGNALS[name].label, view.href(signal=name), _signal(view) == name)
+        for name in SIGNALS
+    ]
+    return [
+        shell.heading(view, elements.slot("rack-title"), elements.slot("rack-switch"), times=False),
+        elements.slot("rack-tiles", "Figures", "tiles"),
+        elements.section(
+            "Trays, as they stand",
+            elements.slot("rack-trays"),
+            elements.choices(signals, "Show in each cell"),
+        ),
+        elements.slot("rack-legend"),
+    ]
+
+
+async def render(view: View, sources: Sources) -> Slots:
+    """Compute the live parts."""
+    if not view.get("rack"):
+        return _list(view, sources)
+    picture = sources.picture
+    rack = seat.find_rack(picture, view)
+    if rack is None:
+        return _nothing(view, sources)
+    states = picture.states(sources.now_s)
+    return {
+        "rack-title": {"children": seat.crumbs(view, picture, rack)},
+        "rack-switch": {"children": _neighbours(view, sources, rack)},
+        "rack-tiles": {"children": _tiles(sources, rack, states)},
+        "rack-trays": {"children": _trays(view, sources, rack, states)},
+        "rack-legend": {"children": shell.signal_legend(_signal(view))},
+    }
+
+
+def _signal(view: View) -> str:
+    return view.get("signal") if view.get("signal") in SIGNALS else "state"
+
+
+def _nothing(view: View, sources: Sources) -> Slots:
+    if sources.as_of_s is None:
+        told = elements.empty("Waiting for the database", sources.trouble or "Connecting …")
+    else:
+        told = elements.empty("No such rack", f"Nothing is known of {view.get('rack')!r}.")
+    return {
+        "rack-title": {"children": view.get("rack")},
+        "rack-trays": {"children": told},
+        **{f"rack-{name}": {"children": None} for name in ("switch", "tiles", "legend")},
+    }
+
+
+def _neighbours(view: View, sources: Sources, rack: Rack) -> Component:
+    """Return the racks of the same hall and row, to step through."""
+    picture = sources.picture
+    inside = [
+        r for r in picture.racks
+        if r.facility_id == rack.facility_id and r.place[:2] == rack.place[:2]
+    ][:60]  # fmt: skip
+    links = [
+        dcc.Link(
+            html.Span(seat.rack_name(r.place)),
+            href=view.href(rack=seat.rack_name(r.place)),
+            className="menu-item chosen" if r is rack else "menu-item",
+        )
+        for r in inside
+    ]
+    return html.Details([html.Summary("Racks of this row"), html.Div(links)], className="menu")
+
+
+def _tiles(sources: Sources, rack: Rack, states: Codes) -> list[Component]:
+    picture, now_s = sources.picture, sources.now_s
+    own = states[rack.seats]
+    live = ~np.isin(own, SIGHTLESS)
+    healthy = int(np.isin(own, HEALTHY).sum())
+    sick = {s: int((own == s).sum()) for s in GRAVITY}
+    words = ", ".join(f"{count} {LABELS[s]}" for s, count in sick.items() if count)
+
+    def values(name: str) -> "np.ndarray[Any, np.dtype[np.float32]]":
+        told = maps.signal_values(picture, name, now_s)[rack.seats][live]
+        return told[~np.isnan(told)]
+
+    load, left, power = values("utilisation"), values("headroom"), values("power")
+    least = float(left.min()) if len(left) else math.nan
+    tone = "bad" if least <= HEADROOM_SPENT else "warn" if least <= HEADROOM_LOW else ""
+    times = picture.time_s[rack.hosts]
+    newest = None if np.isnan(times).all() else float(np.nanmin(times))
+    return [
+        elements.tile(
+            "Healthy",
+            [str(healthy), html.Small(f" of {len(own)}")],
+            words or "nothing wrong",
+            "bad" if words else "",
+        ),
+        elements.tile(
+            "Utilisation",
+            with_unit(float(load.mean()), "%") if len(load) else DASH,
+            f"{plural(rack.hosts.stop - rack.hosts.start, 'host')}",
+        ),
+        elements.tile("Least headroom", with_unit(least, "°C"), "to slowdown", tone),
+        elements.tile(
+            "Power", watts(float(power.sum()) * 1000) if len(power) else DASH, "accelerators only"
+        ),
+        elements.tile("Oldest data", elements.age(newest, STALE_S_MIN), "of any host here"),
+    ]
+
+
+def _trays(view: View, sources: Sources, rack: Rack, states: Codes) -> Component:
+    picture = sources.picture
+    hosts = picture.hosts[rack.hosts]
+    head = [html.Div(word) for word in ("Tray", "Host", "Accelerators")]
+    head += [html.Div(word, className="tray-figure") for word in ("Headroom", "Power", "Age")]
+    trays = [_tray(view, sources, host, states) for host in reversed(hosts)]
+    return html.Div([html.Div(head, className="tray tray-head"), *trays], className="trays")
+
+
+def _tray(view: View, sources: Sources, host: Host, states: Codes) -> Component:
+    picture = sources.picture
+    time_s = float(picture.time_s[host.position])
+    cells = [
+        _cell(view, sources, host, n, State(int(states[n]))) for n in range(host.first, host.last)
+    ]
+    name = dcc.Link(host.name, href=view.href(host=host.name, rack=None, signal=None))
+    seen = [n for n in range(host.first, host.last) if states[n] not in SIGHTLESS]
+    left = [seat.reading(picture, n, "headroom", sources.now_s) for n in seen]
+    power = [seat.reading(picture, n, "power", sources.now_s) for n in seen]
+    told = [watt for watt in power if not math.isnan(watt)]
+    least = min((value for value in left if not math.isnan(value)), default=math.nan)
+    return html.Div(
+        [
+            html.Div(host.tray or DASH, className="tray-number"),
+            html.Div([name], className="tray-name"),
+            html.Div(cells or html.Small("no accelerators listed"), className="tray-cells"),
+            html.Div(with_unit(least, "°C"), className="tray-figure on-wide"),
+            html.Div(watts(sum(told) * 1000) if told else DASH, className="tray-figure on-wide"),
+            html.Div(
+                elements.age(None if math.isnan(time_s) else time_s, STALE_S_MIN),
+                className="tray-figure",
+            ),
+        ],
+        className="tray",
+    )
+
+
+def _cell(view: View, sources: Sources, host: Host, n: int, state: State) -> Component:
+    """One accelerator: its value on the colour of its level; without sight, its state."""
+    picture, signal = sources.picture, _signal(view)
+    index = int(picture.index_of[n])
+    href = view.href(host=host.name, gpu=str(index), rack=None, signal=None)
+    value = math.nan
+    if signal != "state" and state not in SIGHTLESS:
+        value = seat.reading(picture, n, signal, sources.now_s)
+    said = " · ".join(seat.complaints(picture, n, state)) or LABELS[state]
+    title = f"{host.name} GPU {index}: {said}"
+    if math.isnan(value):
+        text = str(index) if signal == "state" else ("" if state in SIGHTLESS else DASH)
+        tone = elements.TONES[state] if signal == "state" or state in SIGHTLESS else "untold"
+        return dcc.Link(text, href=href, title=title, className=f"cell {tone}")
+    shape = maps.SIGNALS[signal]
+    level = min(1.0, max(0.0, (value - shape.low) / (shape.high - shape.low)))
+    ink = "light" if (shape.ramp == "headroom" and level < 0.2) else "dark" if level > 0.6 else ""
+    if shape.ramp == "headroom":
+        ink = ink if ink == "light" else ""
+    return dcc.Link(
+        number(value),
+        href=href,
+        title=f"{title} · {shape.label} {with_unit(value, shape.unit)}",
+        className=f"cell on-ramp ramp-{shape.ramp} {ink}",
+        style={"backgroundPosition": f"{100 * level:.0f}% 0"},
+    )
+
+
+def _list(view: View, sources: Sources) -> Slots:
+    """The hosts that have an accelerator in trouble or out of sight, worst first."""
+    picture = sources.picture
+    if sources.as_of_s is None:
+        waiting = elements.empty("Waiting for the database", sources.trouble or "Connecting …")
+        return {
+            "hosts-list": {"children": waiting},
+            "hosts-tiles": {"children": None},
+            "hosts-switch": {"children": None},
+        }
+    states = picture.states(sources.now_s)
+    width = len(State)
+    counted = np.bincount(
+        picture.host_of * width + states, minlength=len(picture.hosts) * width
+    ).reshape(-1, width)
+    chosen = picture.facility(view.get("facility"))
+    inside = slice(0, len(picture.hosts)) if chosen is None else chosen.hosts
+    positions = np.arange(len(picture.hosts))[inside]
+    order = np.lexsort([-counted[positions][:, state] for state in reversed(GRAVITY)])
+    sick = counted[:, list(GRAVITY)].sum(axis=1)
+    worst = [int(p) for p in positions[order] if sick[p]]
+    rows = [_listed(view, sources, p, counted[p], states) for p in worst[:HOSTS_SHOWN_MAX]]
+    columns = (
+        ("Host", ""), ("Facility", ""), ("Rack", ""), ("Accelerators", "bar-said"),
+        ("Complaint", "wide"), ("Age", "num"),
+    )  # fmt: skip
+    listed = elements.table(columns, rows) if rows else _all_well(len(positions))
+    if len(worst) > HOSTS_SHOWN_MAX:
+        more = f"and {number(len(worst) - HOSTS_SHOWN_MAX)} more; choose a facility"
+        listed = html.Div([listed, html.Small(more)])
+    return {
+        "hosts-list": {"children": listed},
+        "hosts-tiles": {"children": _list_tiles(len(positions), counted[positions])},
+        "hosts-switch": {"children": _facilities(view, sources)},
+    }
+
+
+def _all_well(hosts: int) -> Component:
+    if not hosts:
+        return elements.empty(
+            "No host yet", "Start an agent on a GPU host, or a simulated facility here:",
+            "fleetgauge simulate --facility first --hosts 4",
+        )  # fmt: skip
+    return html.Div(
+        [html.I(className="tick"), f"Nothing is wrong with any of {plural(hosts, 'host')}."],
+        className="all-well",
+    )
+
+
+def _listed(view: View, sources: Sources, position: int, counts: Any, states: Codes) -> list[Any]:
+    picture = sources.picture
+    host = picture.hosts[position]
+    facility = seat.facility_of(picture, host.facility_id)
+    name = seat.rack_name(host.place)
+    time_s = float(picture.time_s[position])
+    said = dict.fromkeys(
+        word
+        for n in range(host.first, host.last)
+        for word in seat.complaints(picture, n, State(int(states[n])))
+        if "power cap" not in word
+    )
+    parts = [(int(counts[s]), s) for s in State]
+    faulty = ", ".join(f"{counts[s]} {LABELS[s]}" for s in GRAVITY if counts[s])
+    href = view.elsewhere("/host", facility=facility.slug, host=host.name)
+    rack_href = view.elsewhere("/host", facility=facility.slug, rack=name)
+    return [
+        dcc.Link(host.name, href=href, className="strong"),
+        dcc.Link(facility.title, href=view.elsewhere("/facility", facility=facility.slug)),
+        dcc.Link(short_place(host.place), href=rack_href) if name else "",
+        [elements.bar(parts, int(counts.sum()), faulty), html.Small(faulty)],
+        "; ".join(said),
+        elements.age(None if math.isnan(time_s) else time_s, STALE_S_MIN),
+    ]
+
+
+def _list_tiles(hosts: int, counted: Any) -> list[Component]:
+    def with_any(*states: State) -> int:
+        return int((counted[:, list(states)].sum(axis=1) > 0).sum())
+
+    faulty, silent = with_any(*TROUBLED), with_any(State.STALE, State.UNKNOWN)
+    return [
+        elements.tile("Hosts", number(hosts), "in this choice"),
+        elements.tile("With a fault", number(faulty), "an accelerator is degraded, failed or lost",
+                      "bad" if faulty else ""),
+        elements.tile("Out of sight", number(silent), "stale, or never read",
+                      "warn" if silent else ""),
+        elements.tile("Accelerators lost", number(int(counted[:, State.LOST].sum())),
+                      "no longer answer"),
+        elements.tile("Accelerators absent", number(int(counted[:, State.ABSENT].sum())),
+                      "listed before, not now"),
+    ]  # fmt: skip
+
+
+def _facilities(view: View, sources: Sources) -> Component:
+    items = [("all", view.href(facility=None), not view.get("facility"))]
+    items += [
+        (f.title, view.href(facility=f.slug), f.slug == view.get("facility"))
+        for f in sources.picture.facilities
+        if f.seats.stop > f.seats.start
+    ][:12]
+    return elements.choices(items, "Facility")

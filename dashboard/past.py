@@ -1,0 +1,91 @@
+"""What the detail pages ask the database for: named queries, remembered, and never fatal to a page.
+
+Owns that a history that is slow or away costs the page that part alone: the live part comes from
+memory and goes on. The failure is remembered like an answer, so that a slow query is not asked
+again at every tick.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dash import html
+from dash.development.base_component import Component
+
+from dashboard.broadcast import Sources
+from dashboard.view import STEPS_S, View, Window
+from telemetry.errors import RetryableError
+
+# A range of single readings longer than this is cut: there are no rollups of one accelerator.
+SAMPLES_SPAN_S_MAX = 86_400
+
+
+@dataclass(slots=True)
+class Past:
+    """Answers by the name of their query; `trouble` says why some are missing."""
+
+    rows: dict[str, list[Any]] = field(default_factory=dict)
+    trouble: str = ""
+
+    def of(self, name: str) -> list[Any]:
+        """Return the rows of a query; none where it failed."""
+        return self.rows.get(name, [])
+
+
+async def ask(
+    sources: Sources,
+    file: str,
+    names: Sequence[str],
+    values: Mapping[str, Any],
+    *,
+    question: Hashable,
+    good_for_s: float,
+) -> Past:
+    """Run named queries of one file; `question` tells these values from others."""
+    past = Past()
+    for name in names:
+
+        async def answer(name: str = name) -> list[Any] | RetryableError:
+            try:
+                return await sources.queries.rows(file, name, values)
+            except RetryableError as error:
+                return error
+
+        found = await sources.history.get((file, name, question), good_for_s, answer)
+        if isinstance(found, RetryableError):
+            past.trouble = past.trouble or str(found)
+        else:
+            past.rows[name] = found
+    return past
+
+
+def times(view: View) -> tuple[str, str, str]:
+    """Return what tells one range of time from another, as long as it is live."""
+    return (view.range_name, view.get("from"), view.get("to"))
+
+
+def steady(window: Window, *, interval_s: float = 0.0, span_s_max: float = 0.0) -> Window:
+    """Return a window whose ends move once a step, so that its chart is sent once a step.
+
+    Args:
+        window: as the address asks for it.
+        interval_s: how often there is a reading; a finer step would draw holes between them.
+        span_s_max: the longest span that can be read; more is cut, and said.
+    """
+    step_s, start_s, note = window.step_s, window.start_s, window.note
+    if span_s_max and window.end_s - start_s > span_s_max + step_s:
+        start_s = window.end_s - span_s_max
+        note = f"single readings are drawn for {span_s_max / 3600:.0f} h at most: the range was cut"
+        step_s = next(s for s in STEPS_S if span_s_max / s <= window.points)
+    if interval_s > step_s:
+        step_s = next((s for s in STEPS_S if s >= interval_s), STEPS_S[-1])
+    start_s = start_s // step_s * step_s
+    steps = -(-(window.end_s - start_s) // step_s)
+    end_s = start_s + steps * step_s if window.live else window.end_s
+    return Window(start_s, end_s, step_s, live=window.live, note=note)
+
+
+def notes(*texts: str) -> Component | None:
+    """Return what must be said about a page's range or history; nothing where nothing must."""
+    said = [text for text in texts if text]
+    return html.Div([html.Div(text) for text in said], className="note") if said else None
