@@ -1,20 +1,32 @@
 -- What a replay left in the database: read by `fleetgauge replay --check`.
 
 -- name: samples_tally
--- Counts and sums of one facility's samples in a range of time, both ends included.
+-- Counts and sums of one facility's samples in a range of time, both ends included. Summed by
+-- accelerator first: joined row by row, a planner without statistics reads the samples once for
+-- each accelerator.
+with summed as materialized (
+    select
+        gpu_id,
+        count(utilization_gpu_percent) as utilizations,
+        sum(utilization_gpu_percent) as utilization,
+        count(memory_used_mebibytes) as memories,
+        sum(memory_used_mebibytes) as memory
+    from samples
+    where time >= %(first)s
+        and time <= %(last)s
+    group by gpu_id
+)
 select
-    count(s.utilization_gpu_percent),
-    coalesce(sum(s.utilization_gpu_percent), 0)::double precision,
-    count(s.memory_used_mebibytes),
-    coalesce(sum(s.memory_used_mebibytes), 0)::double precision
-from samples s
+    coalesce(sum(s.utilizations), 0)::bigint,
+    coalesce(sum(s.utilization), 0)::double precision,
+    coalesce(sum(s.memories), 0)::bigint,
+    coalesce(sum(s.memory), 0)::double precision
+from summed s
 join accelerators a on a.gpu_id = s.gpu_id
 join hosts h on h.host_id = a.host_id
 join facilities f on f.facility_id = h.facility_id
 where f.tenant = %(tenant)s
-    and f.facility = %(facility)s
-    and s.time >= %(first)s
-    and s.time <= %(last)s;
+    and f.facility = %(facility)s;
 
 -- name: queues_tally
 -- Counts and sums of one facility's queue snapshots in a range of time, both ends included.
@@ -36,9 +48,12 @@ select
     count(q.arrivals_per_second),
     coalesce(sum(q.arrivals_per_second), 0)
 from queue_samples q
-join facilities f on f.facility_id = q.facility_id
-where f.tenant = %(tenant)s
-    and f.facility = %(facility)s
+where q.facility_id = (
+        select facility_id
+        from facilities
+        where tenant = %(tenant)s
+            and facility = %(facility)s
+    )
     and q.source = %(source)s
     and q.time >= %(first)s
     and q.time <= %(last)s;
