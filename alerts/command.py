@@ -62,5 +62,4 @@ def run(arguments: argparse.Namespace) -> int:
             return desk.silence(record, arguments)
     stop = StopSignal()
     stop.install()
-    Service(record, SystemClock(), stop).run()
-    return 0
+    return Service(record, SystemClock(), stop).run()

@@ -52,7 +52,7 @@ def build_message(
         "summary": incident.summary,
         "flapping": incident.flapping,
         "facility": shown[0].labels.get("facility") if shown else None,
-        "started_at": incident.opened_at,
+        "started_at": min((alert.started_at for alert in members), default=incident.opened_at),
         "resolved_at": incident.resolved_at,
         "counts": {
             "firing": states.count(State.FIRING),

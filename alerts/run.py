@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
@@ -38,6 +39,7 @@ RETRY_S = 1.0
 REPORT_INTERVAL_S = 5.0
 PURGE_INTERVAL_S = 3600.0
 JOIN_TIMEOUT_S = 15.0
+EXIT_FAILED = 1
 
 
 class Service:
@@ -64,11 +66,14 @@ class Service:
         ]
         self._heartbeat = Heartbeat(settings, clock, self._pulse, self._active, _ping(settings))
         self._reported_s = self._purged_s = -1e9
+        self._broke = False
 
-    def run(self) -> None:
-        """Work until stopped."""
+    def run(self) -> int:
+        """Work until stopped; return the exit code."""
         tasks = [*(sender.run for sender in self._senders), self._heartbeat.run]
-        threads = [threading.Thread(target=task, args=(self._stop,), daemon=True) for task in tasks]
+        threads = [
+            threading.Thread(target=self._watch, args=(task,), daemon=True) for task in tasks
+        ]
         for thread in threads:
             thread.start()
         waiting = False
@@ -90,6 +95,18 @@ class Service:
             sender.wake()
         for thread in threads:
             thread.join(JOIN_TIMEOUT_S)
+        return EXIT_FAILED if self._broke else 0
+
+    def _watch(self, task: Callable[[StopSignal], None]) -> None:
+        """Run a thread's work, and end the program when it breaks."""
+        try:
+            task(self._stop)
+        except Exception:
+            # Whatever it was, nobody would miss a thread that died: the whole program ends, loudly,
+            # and whoever supervises it starts it anew.
+            log.exception("a thread broke; stopping")
+            self._broke = True
+            self._stop.set()
 
     def _connect(self) -> Connection:
         connection = connect(self._settings.database_url, "evaluator")

@@ -353,5 +353,13 @@ with old_messages as (
 ),
 old_evaluators as (
     delete from alert_evaluators where reported_at < %(now)s - interval '7 days'
+),
+old_incidents as (
+    -- Only those that nothing points at any more: their alerts went an hour ago.
+    delete from incidents i
+    where i.state = 'resolved'
+        and i.resolved_at < %(before)s
+        and not exists (select from alerts a where a.incident_id = i.incident_id)
+        and not exists (select from outbox o where o.incident_id = i.incident_id)
 )
 delete from alerts where state = 'resolved' and resolved_at < %(before)s;

@@ -329,3 +329,31 @@ def test_receivers_get_what_they_asked_for_and_every_end_of_it(
     assert by_receiver["grave"] == xid
     assert by_receiver["pager"] == xid
     assert sorted(by_receiver["all"]) == sorted(thermal + xid)
+
+
+def test_history_goes_when_it_is_old_and_never_before(bench: Bench) -> None:
+    bench.make_fleet()
+    bench.ledger.state("f0h0", reader_status_code=[LOST, 0])
+    bench.run(1)
+    for _ in range(10):
+        bench.live(10)
+    bench.live(10, reader_status_code=[LOST, 0])
+    assert bench.states("gpu_lost") == {"f0h0/0": "firing"}
+    bench.ledger.state("f0h1", reader_status_code=[LOST, 0])
+    bench.run(1)
+    for _ in range(10):
+        bench.clock.seconds += 10
+        bench.ledger.all_well()
+        bench.ledger.state("f0h0", reader_status_code=[LOST, 0])
+        bench.run()
+    bench.connection.execute(
+        "update outbox set state = 'sent', finished_at = %s", (bench.clock.now,)
+    )
+    for days, left in ((0, 2), (1, 1)):
+        now = bench.clock.now + timedelta(days=days)
+        before = now - timedelta(hours=1)
+        for _ in range(2):
+            bench.connection.execute(queries("alerts")["purge"], {"now": now, "before": before})
+        assert len(bench.rows("select 1 from alerts")) == left
+    assert bench.states("gpu_lost") == {"f0h0/0": "firing"}
+    assert len(bench.rows("select 1 from incidents where state <> 'resolved'")) == 1

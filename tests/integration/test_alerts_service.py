@@ -309,3 +309,14 @@ def test_a_log_line_is_json_where_nobody_watches(
     fleet.wait_until("select 1 from outbox where state = 'sent'", lost=1)
     lines = [json.loads(line) for line in (tmp_path / "alerts-0.log").read_text().splitlines()]
     assert any("no longer answers its driver" in line["message"] for line in lines)
+
+
+def test_a_thread_that_breaks_ends_the_program_loudly(
+    fleet: Fleet, start: Start, tmp_path: Path
+) -> None:
+    process = start()
+    fleet.wait_until(ACTIVE)
+    # No database error that waiting would cure: what the sender claims has lost a column.
+    fleet.connection.execute("alter table outbox rename column body to text")
+    assert process.wait(30) == 1
+    assert "a thread broke" in (tmp_path / "alerts-0.log").read_text()
