@@ -6,7 +6,7 @@ pause to end, how fast a backlog may leave. Pure: times are passed in, nothing i
 
 from random import Random
 
-from agent.spool import Slot
+from agent.spool_rows import Slot
 from telemetry.streams import Stream
 
 PAUSE_MIN_S = 0.5

@@ -30,7 +30,7 @@ from kafka.errors import (
 from agent.counters import Counters
 from agent.delivery import Lane, Pause
 from agent.outbox import Outbox
-from agent.spool import Slot
+from agent.spool_rows import Slot
 from telemetry.clock import Clock
 from telemetry.streams import MESSAGE_BYTES_MAX, KafkaSettings, Stream
 

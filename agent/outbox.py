@@ -16,9 +16,10 @@ from agent.counters import Counters
 from agent.drafts import Draft, EventDraft, HostMemory, Identity, QueueDraft, SampleTick
 from agent.heartbeat import SpoolState, complete
 from agent.messages import Composer, chunks, full, runs
-from agent.spool import Range, Slot, Spool, SpoolDamagedError, ranges
+from agent.spool import Range, Spool, ranges
 from agent.spool_file import SpoolFile
 from agent.spool_keeper import SPOOL_ERRORS, SpoolKeeper
+from agent.spool_rows import Slot, SpoolDamagedError
 from telemetry.clock import Clock
 from telemetry.metrics import Group
 from telemetry.records import Dropped, EventRecord, Heartbeat
@@ -170,6 +171,7 @@ class Outbox:
 
     def _write(self, drafts: Sequence[Draft]) -> None:
         ticks = {group: list(run) for group, run in self._ticks.items()}
+        last_seqs, added = self._last_seqs, self._keeper.spool.added
         with self._keeper.spool.transaction():
             for draft in drafts:
                 if isinstance(draft, SampleTick):
@@ -180,8 +182,9 @@ class Outbox:
                     self._add_queues(draft)
                 else:
                     self._keeper.spool.remember(_HOST_FACT, msgspec.msgpack.encode(draft))
-            self._make_room()
-            last_seqs = self._keeper.spool.last_seqs()
+            if self._keeper.spool.added != added:
+                self._make_room()
+                last_seqs = self._keeper.spool.last_seqs()
         self._ticks, self._last_seqs = ticks, last_seqs
 
     def _add_tick(self, run: list[SampleTick], tick: SampleTick) -> None:
@@ -203,7 +206,8 @@ class Outbox:
                 if run:
                     self._add_samples(self._keeper.spool, self._keeper.boot_epoch, run)
                     self._keeper.spool.remove_ticks(group)
-        self._ticks = {}
+            last_seqs = self._keeper.spool.last_seqs()
+        self._ticks, self._last_seqs = {}, last_seqs
 
     def _add_samples(self, spool: Spool, boot_epoch: int, run: Sequence[SampleTick]) -> None:
         seq, now_us = spool.next_seq(Stream.SAMPLES), self._clock.now_us()

@@ -1,86 +1,36 @@
 """The spool: a SQLite file with every message that the broker has not confirmed.
 
-Owns the tables and their transactions. What becomes a message is decided in `outbox.py`, which
-file is used in `spool_file.py`. Four tables: `messages` wait for the broker; `ticks` wait for
-enough others to make a message; `sequences` and `facts` are what must survive a restart.
-
-A sequence number is handed out in the transaction that stores its message, so a number is never
-given twice. Every row carries a checksum: SQLite notices a torn write, but not a flipped bit.
+Owns its transactions: what is stored, in which order it leaves, what goes when there is no room.
+The tables are in `spool_rows.py`; what becomes a message is decided in `outbox.py`, which file is
+used in `spool_file.py`. A sequence number is handed out in the transaction that stores its
+message, so a number is never given twice.
 """
 
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
-from functools import cache
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from agent.drafts import SampleTick
 from agent.heartbeat import SpoolState
-from telemetry.errors import FleetgaugeError, RetryableError
+from agent.spool_rows import (
+    SCHEMA,
+    Slot,
+    slot_checksum,
+    sound_messages,
+    sound_numbers,
+    sound_tick,
+    tick_checksum,
+    translated,
+    unpack_message,
+)
 from telemetry.metrics import Group
 from telemetry.streams import Stream
 
 REFUSED_KEPT_MAX = 16
 EPOCH_MAX = 1 << 60
 EVICTED_SHARE = 20  # a full spool makes room by a twentieth, so that it is not at it all the time
-
-# The disk's fault and not the file's: https://www.sqlite.org/rescode.html
-_DISK_TROUBLE = {
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-}
-
-_SCHEMA = """
-create table if not exists messages (
-    stream text not null,
-    boot_epoch integer not null,
-    seq integer not null,
-    made_us integer not null,
-    checksum integer not null,
-    payload blob not null,
-    unique (stream, boot_epoch, seq)
-);
-create table if not exists ticks (
-    tick integer primary key,
-    metric_group text not null,
-    time_us integer not null,
-    accelerators blob not null,
-    layout blob not null,
-    checksum integer not null,
-    body blob not null
-);
-create table if not exists sequences (stream text primary key, last_seq integer not null);
-create table if not exists facts (name text primary key, value blob not null);
-create table if not exists refused (
-    stream text not null,
-    boot_epoch integer not null,
-    seq integer not null,
-    reason text not null,
-    payload blob not null
-);
-"""
-
-_FORWARDS = "select stream, boot_epoch, seq, made_us, payload, checksum from messages"
-_BACKWARDS = f"{_FORWARDS} order by rowid desc"
-
-
-class SpoolDamagedError(FleetgaugeError):
-    """The file is not a sound spool; another one is needed."""
-
-
-class Slot(NamedTuple):
-    """The place of a message: its stream, and its number within that and a boot epoch."""
-
-    stream: Stream
-    boot_epoch: int
-    seq: int
 
 
 class Range(NamedTuple):
@@ -93,13 +43,19 @@ class Range(NamedTuple):
 
 
 class Spool:
-    """One open spool. Not safe to share between threads without a lock of the owner's."""
+    """One open spool. Not safe to share between threads without a lock of the owner's.
+
+    Attributes:
+        bytes_max: size above which `evict` makes room.
+        added: messages stored since it was opened, those of failed transactions included.
+    """
 
     def __init__(self, connection: sqlite3.Connection, bytes_max: int) -> None:
         self._connection = connection
         self.bytes_max = bytes_max
+        self.added = 0
         with translated():
-            connection.executescript(_SCHEMA)
+            connection.executescript(SCHEMA)
             self._page_bytes = self._number("pragma page_size")
             self._messages = self._number("select count(*) from messages")
 
@@ -150,11 +106,14 @@ class Spool:
 
     def add(self, slot: Slot, made_us: int, payload: bytes) -> None:
         """Store a message, within a transaction."""
+        # Half the size for a tenth of a millisecond: a day of outage fits into the default bound.
+        packed = zlib.compress(payload, 1)
         self._connection.execute(
             "insert into messages values (?, ?, ?, ?, ?, ?)",
-            (*slot, made_us, _checksum(slot, payload), payload),
+            (*slot, made_us, slot_checksum(slot, packed), packed),
         )
         self._messages += 1
+        self.added += 1
 
     def add_tick(self, tick: SampleTick) -> None:
         """Store a tick that is not part of a message yet, within a transaction."""
@@ -166,7 +125,7 @@ class Spool:
                 tick.time_us,
                 tick.accelerators,
                 tick.layout,
-                _tick_checksum(tick),
+                tick_checksum(tick),
                 tick.body,
             ),
         )
@@ -182,7 +141,7 @@ class Spool:
                 "select metric_group, time_us, accelerators, layout, body, checksum"
                 " from ticks order by tick"
             ).fetchall()
-        return [tick for row in rows if (tick := _sound_tick(*row)) is not None]
+        return [tick for row in rows if (tick := sound_tick(*row)) is not None]
 
     def slots(self, stream: Stream, limit: int) -> list[Slot]:
         """Return where the oldest messages of a stream stand, oldest first."""
@@ -192,7 +151,7 @@ class Spool:
                 " order by boot_epoch, seq limit ?",
                 (stream, limit),
             ).fetchall()
-        return [Slot(stream, *_sound_numbers(row)) for row in rows]
+        return [Slot(stream, *sound_numbers(row)) for row in rows]
 
     def payload(self, slot: Slot) -> bytes | None:
         """Return a message's bytes; None when they are no longer what was stored."""
@@ -202,9 +161,7 @@ class Spool:
                 " where stream = ? and boot_epoch = ? and seq = ?",
                 slot,
             ).fetchone()
-        if row is None or not isinstance(row[0], bytes) or row[1] != _checksum(slot, row[0]):
-            return None
-        return row[0]
+        return None if row is None else unpack_message(slot, *row)
 
     def messages(self) -> Iterator[tuple[Slot, int, bytes]]:
         """Yield every message with the time it was made; unsound ones are left out."""
@@ -301,53 +258,7 @@ class Spool:
 
     def _number(self, query: str, *parameters: object) -> int:
         row = self._connection.execute(query, parameters).fetchone()
-        return _sound_numbers(row)[0]
-
-
-def schema_of(connection: sqlite3.Connection) -> set[str]:
-    """Return the definitions of all tables."""
-    return {sql for (sql,) in connection.execute("select sql from sqlite_master where sql <> ''")}
-
-
-@cache
-def expected_schema() -> set[str]:
-    """Return the definitions that a spool has. A damaged one may still be valid SQL."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(_SCHEMA)
-        return schema_of(connection)
-
-
-def sound_messages(
-    connection: sqlite3.Connection, *, backwards: bool = False
-) -> Iterator[tuple[Slot, int, bytes]]:
-    """Yield every sound message of a file with the time it was made, as far as it can be read."""
-    with translated():
-        rows = connection.execute(_BACKWARDS if backwards else _FORWARDS)
-        for stream, boot_epoch, seq, made_us, payload, checksum in rows:
-            if stream in set(Stream) and isinstance(payload, bytes) and isinstance(made_us, int):
-                slot = Slot(Stream(stream), boot_epoch, seq)
-                if checksum == _checksum(slot, payload):
-                    yield slot, made_us, payload
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn SQLite's errors into ours.
-
-    Raises:
-        RetryableError: the disk is full, read-only or broken.
-        SpoolDamagedError: anything else, which a sound file does not do.
-    """
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        # Python could not read SQLite's own words about a damaged file, or a damaged text.
-        raise SpoolDamagedError(str(error)) from error
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code in _DISK_TROUBLE:
-            raise RetryableError(f"spool: {error}") from error
-        raise SpoolDamagedError(str(error)) from error
+        return sound_numbers(row)[0]
 
 
 def ranges(slots: Iterable[Slot]) -> list[Range]:
@@ -360,28 +271,3 @@ def ranges(slots: Iterable[Slot]) -> list[Range]:
         else:
             runs.append(Range(slot.stream, slot.boot_epoch, slot.seq, slot.seq))
     return runs
-
-
-def _checksum(slot: Slot, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32("/".join(map(str, slot)).encode()))
-
-
-def _tick_checksum(tick: SampleTick) -> int:
-    head = f"{tick.group}/{tick.time_us}".encode() + tick.accelerators + tick.layout
-    return zlib.crc32(tick.body, zlib.crc32(head))
-
-
-def _sound_tick(
-    group: Any, time_us: Any, accelerators: Any, layout: Any, body: Any, checksum: Any
-) -> SampleTick | None:
-    blobs = (accelerators, layout, body)
-    if group not in set(Group) or not all(isinstance(blob, bytes) for blob in blobs):
-        return None
-    tick = SampleTick(Group(group), time_us, accelerators, layout, body)
-    return tick if checksum == _tick_checksum(tick) else None
-
-
-def _sound_numbers(row: tuple[Any, ...] | None) -> tuple[int, ...]:
-    if row is None or not all(isinstance(value, int) for value in row):
-        raise SpoolDamagedError("a number in the file is none")
-    return row

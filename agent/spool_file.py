@@ -13,9 +13,9 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.spool import (
+from agent.spool import Spool
+from agent.spool_rows import (
     Slot,
-    Spool,
     SpoolDamagedError,
     expected_schema,
     schema_of,

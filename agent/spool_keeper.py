@@ -11,8 +11,9 @@ from random import Random
 
 from agent.counters import Counters
 from agent.drafts import SampleTick
-from agent.spool import Spool, SpoolDamagedError
+from agent.spool import Spool
 from agent.spool_file import SpoolFile, memory_spool
+from agent.spool_rows import SpoolDamagedError
 from telemetry.clock import Clock
 from telemetry.errors import RetryableError
 

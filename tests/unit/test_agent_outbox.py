@@ -8,9 +8,10 @@ import pytest
 from agent.counters import Counters
 from agent.drafts import EventDraft, HostMemory, QueueDraft
 from agent.outbox import Outbox
-from agent.spool import Slot, ranges
+from agent.spool import ranges
 from agent.spool_file import SpoolFile
 from agent.spool_keeper import DISK_RETRY_S
+from agent.spool_rows import Slot
 from telemetry.errors import ConfigError
 from telemetry.records import Dropped, Event, EventKind, Heartbeat, QueueSnapshot
 from telemetry.streams import Stream

@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from agent.counters import Counters
 from agent.drafts import EventDraft
 from agent.outbox import Outbox
-from agent.spool import Slot
 from agent.spool_keeper import DISK_RETRY_S
+from agent.spool_rows import Slot
 from telemetry.records import Dropped, Event, EventKind
 from telemetry.streams import Stream
 from tests.fix_agent import (

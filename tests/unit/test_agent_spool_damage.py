@@ -169,16 +169,16 @@ def test_damage_while_running_goes_on_in_a_new_file_and_says_what_is_lost(
     path = tmp_path / "spool.sqlite3"
     clock = HandClock()
     outbox = open_outbox(path, clock)
-    for number in range(20):
+    for number in range(300):
         outbox.write([make_tick(number)])
     slots = [slot for slot, _ in outbox.pending(Stream.SAMPLES, 5)]
     outbox.confirm(slots)
     epoch = outbox.boot_epoch
     damage(path, outbox)
     clock.pass_s(1)
-    outbox.write([make_tick(20)])
+    outbox.write([make_tick(300)])
     assert outbox.boot_epoch > epoch
-    samples = [slot for slot, _ in outbox.pending(Stream.SAMPLES, 100)]
+    samples = [slot for slot, _ in outbox.pending(Stream.SAMPLES, 1000)]
     lost = [
         seq
         for payload in everything(outbox, Stream.EVENTS)
@@ -187,7 +187,7 @@ def test_damage_while_running_goes_on_in_a_new_file_and_says_what_is_lost(
         for seq in range(record.first_seq, record.last_seq + 1)
     ]
     saved = [slot.seq for slot in samples if slot.boot_epoch == epoch]
-    assert sorted(lost + saved) == list(range(6, 21))
+    assert sorted(lost + saved) == list(range(6, 301))
     assert lost
     outbox.close()
 
@@ -199,6 +199,6 @@ def damage(path: Path, outbox: Outbox) -> None:
     connection.execute("pragma cache_size = 0")
     connection.execute("pragma shrink_memory")
     content = bytearray(path.read_bytes())
-    content[4096 * 3 : -4096 * 2] = os.urandom(len(content) - 4096 * 5)
+    content[4096 * 5 : -4096 * 2] = os.urandom(len(content) - 4096 * 7)
     with path.open("r+b") as file:
         file.write(content)
