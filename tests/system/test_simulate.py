@@ -59,7 +59,8 @@ def test_packed_hosts_and_real_agents_are_stored_whole_and_side_by_side(
     assert json.loads(ended.stdout)["quarantine"]["messages"] == 0
     marks = query(postgres_url, "select last_seq, last_sent_seq, stream from host_marks")
     assert len({host for (host,) in query(postgres_url, "select host from hosts")}) == 12
-    assert all(stored == sent for stored, sent, _ in marks), marks
+    # An agent's last heartbeat is older than its last samples.
+    assert all(stored >= sent for stored, sent, _ in marks), marks
     assert query(postgres_url, "select count(*) from sequence_gaps")[0][0] == 0
     lost = query(
         postgres_url,
