@@ -122,7 +122,8 @@ class SimulatedFacility:
         self._ticks += 1
 
     def stop(self, now_us: int) -> Iterator[Outgoing]:
-        """Let each host say that it stops."""
+        """Let each host say what it has gathered, and that it stops."""
+        yield from self._say_unsent(np.array(self._speaking(), np.int64), now_us)
         for host in self._speaking():
             yield self.voices[host].goodbye(now_us, self._interval_ms)
 
@@ -165,15 +166,19 @@ class SimulatedFacility:
         return [n for n in self._speaking() if not self._ticks or not (self._ticks + n) % every]
 
     def _due_samples(self, now_us: int, demand: Demand) -> Iterator[Outgoing]:
-        due = np.array(self._due(self._cadence.ticks_per_message * self._cadence.tick_s), np.int64)
-        for ticks in sorted(set(self._unsent[due].tolist()) - {0}):
-            hosts = due[self._unsent[due] == ticks]
-            yield from self._say(self._fast, hosts.tolist(), ticks, _ANSWERED_FAST, now_us)
-        self._unsent[due] = 0
+        due = self._due(self._cadence.ticks_per_message * self._cadence.tick_s)
+        yield from self._say_unsent(np.array(due, np.int64), now_us)
         slow = self._due(self._cadence.slow_s)
         if slow:
             self._slow.record(now_us, read_slow(self.boards, demand), self.damage.lost)
             yield from self._say(self._slow, slow, 1, {}, now_us)
+
+    def _say_unsent(self, due: NDArray[np.int64], now_us: int) -> Iterator[Outgoing]:
+        """Say the fast ticks of each host since its last message."""
+        for ticks in sorted(set(self._unsent[due].tolist()) - {0}):
+            hosts = due[self._unsent[due] == ticks]
+            yield from self._say(self._fast, hosts.tolist(), ticks, _ANSWERED_FAST, now_us)
+        self._unsent[due] = 0
 
     def _say(
         self, ring: Ring, hosts: list[int], ticks: int, answered: Mapping[str, int], now_us: int
