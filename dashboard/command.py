@@ -36,7 +36,16 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = settings.load(DashboardSettings, arguments, os.environ)
     logs.configure("dashboard", cast(logs.Level, chosen.log_level))
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # the broadcaster says it once
-    config = uvicorn.Config(
+    with closing(bind(chosen)) as listener:
+        host, port = listener.getsockname()[:2]
+        log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        uvicorn.Server(web_server(chosen)).run([listener])
+    return 0
+
+
+def web_server(chosen: DashboardSettings) -> uvicorn.Config:
+    """Return the web server's own settings around the application."""
+    return uvicorn.Config(
         build(chosen),
         log_config=None,
         access_log=False,
@@ -53,15 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=16 << 10,
     )
-    with closing(_bind(chosen)) as listener:
-        host, port = listener.getsockname()[:2]
-        log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-        uvicorn.Server(config).run([listener])
-    return 0
 
 
-def _bind(chosen: DashboardSettings) -> socket.socket:
-    """Bind before anything starts, so that a port in use is said plainly."""
+def bind(chosen: DashboardSettings) -> socket.socket:
+    """Bind before anything starts, so that a port in use is said plainly.
+
+    Raises:
+        PermanentError: the address cannot be had.
+    """
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             chosen.host, chosen.port, type=socket.SOCK_STREAM

@@ -20,6 +20,8 @@ async def find(words: str, sources: Sources) -> list[Hit]:
         RetryableError: the database is away.
     """
     hits = _places(words.lower(), sources)
+    if sources.trouble:
+        return hits  # the database is known to be away: what is in memory, and at once
     # Not a pattern of the searcher's making: what LIKE would read as a wildcard is escaped.
     escaped = words.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     values = {"anywhere": f"%{escaped}%", "start": f"{escaped}%", "limit": HITS_MAX}

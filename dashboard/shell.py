@@ -170,12 +170,13 @@ def add_callbacks(app: Dash, broadcaster: Broadcaster) -> None:
     async def search(words: object) -> Any:
         if not isinstance(words, str) or len(words.strip()) < 2:
             return []
+        sources = broadcaster.sources()
         try:
-            found = await find(words.strip()[:SEARCH_CHARS_MAX], broadcaster.sources())
+            found = await find(words.strip()[:SEARCH_CHARS_MAX], sources)
         except RetryableError as error:
             return html.Div(str(error), className="found-none")
         if not found:
-            return html.Div("nothing of that name", className="found-none")
+            return html.Div(sources.trouble or "nothing of that name", className="found-none")
         return [
             dcc.Link(
                 [html.B(title), html.Span(place), html.Em(kind)],

@@ -489,7 +489,7 @@ class Fleet:
             return
         ids = {site.name: site.facility_id for site in self.sites}
         db.execute(
-            'insert into alert_evaluators (instance, version, started_at, reported_at, "leading",'
+            "insert into alert_evaluators (instance, version, started_at, reported_at, active,"
             " passed_at, pass_milliseconds, outbox_waiting) values ('alerts-1', '0.1.0', %s, %s,"
             " true, %s, 38, 0)",
             [_time(now_s - ago) for ago in (80_000, 1, 1)],

@@ -1,0 +1,232 @@
+"""The broadcaster: one computation for all viewers, the newest only, and honest about age."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from dash import dcc, html
+
+from dashboard.broadcast import Broadcaster, Slots, Sources, TooManyViewers
+from dashboard.history import History
+from dashboard.markup import encode
+from dashboard.settings import DashboardSettings
+from dashboard.view import View
+from telemetry.clock import SystemClock
+from telemetry.errors import RetryableError
+
+FLEET = View("/")
+
+
+class FakeSource:
+    """Answers every query with no rows, or is away."""
+
+    def __init__(self) -> None:
+        self.away = False
+
+    async def rows(
+        self, file: str, name: str, parameters: Mapping[str, Any] | None = None
+    ) -> list[Any]:
+        if self.away:
+            raise RetryableError("the database does not answer")
+        return []
+
+
+class FakePage:
+    """Counts how often it is rendered."""
+
+    def __init__(self) -> None:
+        self.renders = 0
+        self.broken = False
+
+    async def render(self, view: View, sources: Sources) -> Slots:
+        if self.broken:
+            raise ZeroDivisionError
+        self.renders += 1
+        return {"steady": {"children": "same"}, "count": {"children": str(self.renders)}}
+
+
+def broadcaster(page: FakePage, source: FakeSource | None = None, **bounds: int) -> Broadcaster:
+    pages = {"/": page.render}
+    return Broadcaster(source or FakeSource(), pages, SystemClock(), tick_interval_s=0.05, **bounds)
+
+
+async def read(caster: Broadcaster, count: int, view: View = FLEET) -> list[dict[str, Any]]:
+    messages = []
+    line = caster.messages(view)
+    async for message in line:
+        messages.append(json.loads(message))
+        if len(messages) == count:
+            break
+    await line.aclose()  # type: ignore[attr-defined]
+    return messages
+
+
+async def running(caster: Broadcaster, *work: Any) -> list[Any]:
+    task = asyncio.create_task(caster.run())
+    try:
+        return list(await asyncio.wait_for(asyncio.gather(*work), 20))
+    finally:
+        task.cancel()
+
+
+def test_a_view_is_computed_once_for_all_its_viewers() -> None:
+    page = FakePage()
+    caster = broadcaster(page)
+
+    async def watch() -> int:
+        before = page.renders
+        await running(caster, *(read(caster, 5) for _ in range(20)))
+        return page.renders - before
+
+    assert asyncio.run(watch()) <= 8
+
+
+def test_a_viewer_is_sent_what_changed_and_nothing_else() -> None:
+    caster = broadcaster(FakePage())
+    [messages] = asyncio.run(running(caster, read(caster, 3)))
+    assert set(messages[0]["slots"]) == {"steady", "count"}
+    assert set(messages[1]["slots"]) == {"count"}
+
+
+def test_a_slow_viewer_skips_and_gets_the_newest() -> None:
+    page = FakePage()
+    caster = broadcaster(page)
+
+    async def slow() -> tuple[str, int]:
+        line = caster.messages(FLEET)
+        await anext(line)
+        await asyncio.sleep(0.5)
+        message = json.loads(await anext(line))
+        return message["slots"]["count"]["children"], page.renders
+
+    [(shown, rendered)] = asyncio.run(running(caster, slow()))
+    assert rendered - int(shown) <= 1
+    assert caster.counters["ticks_skipped"] > 0
+
+
+def test_a_database_that_is_away_is_told_and_the_last_values_stay() -> None:
+    source = FakeSource()
+    caster = broadcaster(FakePage(), source)
+
+    async def lose() -> dict[str, Any]:
+        line = caster.messages(FLEET)
+        first = json.loads(await anext(line))
+        assert first["trouble"] == ""
+        source.away = True
+        async for message in line:
+            told: dict[str, Any] = json.loads(message)
+            if told["trouble"]:
+                return told
+        raise AssertionError
+
+    [told] = asyncio.run(running(caster, lose()))
+    assert told["trouble"] == "the database does not answer"
+    assert told["as_of"] is not None
+
+
+def test_a_page_with_a_fault_says_so_and_goes_on_when_it_is_gone() -> None:
+    page = FakePage()
+    caster = broadcaster(page)
+
+    async def break_it() -> list[str]:
+        line = caster.messages(FLEET)
+        await anext(line)
+        page.broken = True
+        troubles = []
+        async for message in line:
+            troubles.append(json.loads(message)["trouble"])
+            if troubles[-1]:
+                page.broken = False
+            elif len(troubles) > 1 and troubles[-2]:
+                return troubles
+        raise AssertionError
+
+    [troubles] = asyncio.run(running(caster, break_it()))
+    assert any("fault" in trouble for trouble in troubles)
+
+
+def test_viewers_and_views_are_bounded() -> None:
+    async def crowd(caster: Broadcaster, views: list[View]) -> None:
+        lines = [caster.messages(view) for view in views]
+        try:
+            for line in lines:
+                await anext(line)
+        finally:
+            for line in lines:
+                await line.aclose()  # type: ignore[attr-defined]
+
+    few = broadcaster(FakePage(), viewers_max=2)
+    with pytest.raises(TooManyViewers):
+        asyncio.run(running(few, crowd(few, [FLEET] * 3)))
+    assert few.counters["viewers"] == 0
+    narrow = broadcaster(FakePage(), views_max=1)
+    views = [FLEET, View("/", (("range", "6h"),))]
+    with pytest.raises(TooManyViewers):
+        asyncio.run(running(narrow, crowd(narrow, views)))
+
+
+def test_frames_have_an_address_by_content_and_go_after_a_while() -> None:
+    caster = broadcaster(FakePage())
+    first = caster.sources().blobs(b"one")
+    assert caster.sources().blobs(b"one") == first
+    for n in range(300):
+        caster.sources().blobs(str(n).encode())
+    assert caster.blob(first.rpartition("/")[2]) is None
+
+
+def test_one_question_is_asked_once_however_many_want_it() -> None:
+    history = History(SystemClock())
+    asked = []
+
+    async def ask() -> int:
+        asked.append(1)
+        await asyncio.sleep(0.02)
+        return 7
+
+    async def want() -> list[int]:
+        return list(await asyncio.gather(*(history.get("q", 10, ask) for _ in range(10))))
+
+    assert asyncio.run(want()) == [7] * 10
+    assert len(asked) == 1
+
+
+def test_a_failed_question_is_asked_again() -> None:
+    history = History(SystemClock())
+
+    async def fail() -> int:
+        raise RetryableError("away")
+
+    async def answer() -> int:
+        return 1
+
+    async def both() -> int:
+        with pytest.raises(RetryableError):
+            await history.get("q", 10, fail)
+        return int(await history.get("q", 10, answer))
+
+    assert asyncio.run(both()) == 1
+
+
+def test_components_become_plain_elements() -> None:
+    link = dcc.Link(["to ", html.B("it")], href="/host?host=a", className="row-link")
+    tree = json.loads(encode({"children": html.Div([link, None], title="x")}))["children"]
+    assert tree["t"] == "div"
+    assert tree["a"] == {"title": "x"}
+    assert tree["c"][0]["t"] == "a"
+    assert tree["c"][0]["a"] == {"href": "/host?host=a", "class": "row-link"}
+
+
+def test_what_is_not_plain_html_has_no_place_in_a_slot() -> None:
+    with pytest.raises(NotImplementedError):
+        encode({"children": dcc.Graph(id="x")})
+
+
+def test_the_dashboard_listens_on_loopback_unless_told_otherwise() -> None:
+    for address in ("0.0.0.0:8050", "192.0.2.7:80", "example.org:80"):
+        with pytest.raises(ValueError, match="not loopback"):
+            DashboardSettings(listen_address=address)
+        assert DashboardSettings(listen_address=address, listen_remote=True).port
+    for address in ("127.0.0.1:1", "[::1]:8050", "localhost:0"):
+        assert DashboardSettings(listen_address=address).host

@@ -1,0 +1,170 @@
+"""The web application without a database: guard, headers, live line, odd requests."""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
+
+from tests.fix_dashboard_serve import Serving
+
+# A port where nothing listens: the pages must come up all the same.
+SETTINGS: dict[str, Any] = {
+    "database_url": "host=127.0.0.1 port=1 dbname=none",
+    "tick_interval_s": 0.2,
+    "viewers_max": 2,
+    "body_bytes_max": 65_536,
+}
+CALLBACK = "/_dash-update-component"
+SEARCH: dict[str, Any] = {
+    "output": "found.children",
+    "outputs": {"id": "found", "property": "children"},
+    "inputs": [{"id": "search", "property": "value", "value": "memphis"}],
+    "changedPropIds": ["search.value"],
+}
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    serving = Serving(**SETTINGS)
+    serving.start()
+    with httpx.Client(base_url=serving.address) as client:
+        yield client
+    serving.stop()
+
+
+def live_line(client: httpx.Client, origin: str = "") -> ClientConnection:
+    address = str(client.base_url).rstrip("/")
+    uri = f"{address.replace('http', 'ws')}/live"
+    return connect(uri, origin=Origin(origin or address), open_timeout=20)
+
+
+def told(line: ClientConnection) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(line.recv(timeout=20))
+    return message
+
+
+def test_a_page_comes_without_a_database(client: httpx.Client) -> None:
+    answer = client.get("/facility?facility=memphis-1")
+    assert answer.status_code == 200
+    assert "Fleetgauge" in answer.text
+
+
+def test_health_is_told(client: httpx.Client) -> None:
+    assert client.get("/healthz").status_code == 200
+
+
+def test_every_answer_has_the_security_headers(client: httpx.Client) -> None:
+    for path in ("/", "/assets/05-page.js", "/nothing-here", "/frame/none"):
+        headers = client.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        script = policy.split("script-src")[1].split(";")[0]
+        assert "unsafe" not in script
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_all_scripts_and_styles_come_from_here(client: httpx.Client) -> None:
+    page = client.get("/").text
+    fetched = re.findall(r'<(?:script|link)[^>]+(?:src|href)="([^"]+)"', page)
+    assert len(fetched) > 10
+    assert [address for address in fetched if not address.startswith("/")] == []
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example"])
+def test_other_names_are_refused(client: httpx.Client, host: str) -> None:
+    assert client.get("/", headers={"host": host}).status_code == 421
+
+
+def test_a_good_callback_answers(client: httpx.Client) -> None:
+    answer = client.post(CALLBACK, json=SEARCH)
+    assert answer.status_code == 200
+
+
+def changed(**parts: Any) -> Any:
+    return {**SEARCH, **parts}
+
+
+ODD_BODIES: list[Any] = [
+    b"", b"{", b"null", b"[]", b"17", b'"text"', b"\xff\xfe", b"{}", b"[" * 5000,
+    changed(output=None), changed(output=7), changed(output="nobody.children"),
+    changed(output="..found.children...x.y.."), changed(output="x" * 5000), changed(outputs=None),
+    changed(outputs=[]), changed(outputs={"id": {"a": 1}, "property": "children"}),
+    changed(outputs={"id": "other", "property": "children"}), changed(inputs=None),
+    changed(inputs=[]), changed(inputs=[{}]), changed(inputs=[None]), changed(inputs="search"),
+    changed(inputs=[{"id": "search"}]), changed(inputs=SEARCH["inputs"] * 70),
+    changed(inputs=SEARCH["inputs"] * 2), changed(state=[{"id": "a", "property": "b"}]),
+    changed(state=None), changed(changedPropIds=None), changed(changedPropIds=["other.value"]),
+    changed(changedPropIds=[["search", "value"]]), changed(inputs={"search": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", ODD_BODIES, ids=range(len(ODD_BODIES)))
+def test_an_odd_callback_body_gets_400_and_a_reason(client: httpx.Client, body: Any) -> None:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"content-type": "application/json"}
+    answer = client.post(CALLBACK, content=content, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+@pytest.mark.parametrize("value", [None, 7, [], {}, True, "x" * 9000, "\x00%_\\"])
+def test_any_search_value_is_answered(client: httpx.Client, value: Any) -> None:
+    inputs = [{"id": "search", "property": "value", "value": value}]
+    assert client.post(CALLBACK, json=changed(inputs=inputs)).status_code == 200
+
+
+def test_a_large_body_is_refused(client: httpx.Client) -> None:
+    content = b"x" * (SETTINGS["body_bytes_max"] + 1)
+    assert client.post(CALLBACK, content=content).status_code == 413
+
+
+def test_the_live_line_says_that_it_is_not_live(client: httpx.Client) -> None:
+    with live_line(client) as line:
+        line.send(json.dumps({"path": "/", "search": "", "ask": 5}))
+        message = told(line)
+        while "fleet-rows" not in message["slots"]:
+            message = told(line)
+    assert message["ask"] == 5
+    assert message["as_of"] is None
+    assert message["trouble"]
+
+
+def test_a_foreign_page_cannot_open_the_live_line(client: httpx.Client) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        live_line(client, "http://evil.example")
+    assert caught.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"path": 5}', '{"path": "/admin"}', '{"path": "/"' + " " * 5000 + "}"]
+)
+def test_an_odd_subscription_closes_the_line(client: httpx.Client, text: str) -> None:
+    with live_line(client) as line:
+        line.send(text)
+        with pytest.raises(ConnectionClosed) as caught:
+            line.recv(timeout=20)
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 4400
+
+
+def test_too_many_viewers_are_told_so(client: httpx.Client) -> None:
+    with contextlib.ExitStack() as open_lines:
+        lines = [open_lines.enter_context(live_line(client)) for _ in range(3)]
+        subscription = json.dumps({"path": "/", "search": ""})
+        for line in lines[:2]:
+            line.send(subscription)
+            told(line)
+        lines[2].send(subscription)
+        with pytest.raises(ConnectionClosed) as caught:
+            lines[2].recv(timeout=20)
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 4429
