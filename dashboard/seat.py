@@ -14,22 +14,12 @@ from dash.development.base_component import Component
 from dashboard import elements, maps
 from dashboard.broadcast import Sources
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT, event_tone, event_words
+from dashboard.charts.health import RECOVERY_ACTIONS
 from dashboard.charts.lanes import Look, reason_words
 from dashboard.picture import Facility, Host, Picture, Rack
 from dashboard.states import SIGHTLESS, State
 from dashboard.view import View
 from dashboard.wording import DASH, with_unit
-
-# Recovery actions as NVML numbers them, after nvmlDeviceGetGpuRecoveryAction and field 230.
-RECOVERY_ACTIONS = {
-    1: "reset the GPU",
-    2: "reboot the host",
-    3: "drain the peers",
-    4: "drain and reset",
-    5: "restart IMEX",
-    6: "reset the bus",
-    7: "reboot the system",
-}
 
 
 def find_host(picture: Picture, view: View) -> Host | None:
@@ -37,6 +27,12 @@ def find_host(picture: Picture, view: View) -> Host | None:
     facility = picture.facility(view.get("facility"))
     hosts = picture.hosts if facility is None else picture.hosts[facility.hosts]
     return next((host for host in hosts if host.name == view.get("host")), None)
+
+
+def find_gpu(picture: Picture, host: Host, index: str) -> int | None:
+    """Return the seat of an index; of two that claim it, the one that is there."""
+    claims = [n for n in range(host.first, host.last) if str(picture.index_of[n]) == index]
+    return min(claims, key=lambda n: not picture.present[n], default=None)
 
 
 def find_rack(picture: Picture, view: View) -> Rack | None:

@@ -18,7 +18,7 @@ from dash import Dash, register_page
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from dashboard import shell
+from dashboard import export, shell
 from dashboard.broadcast import Broadcaster
 from dashboard.guard import App, Guard, content_security_policy
 from dashboard.live import add_routes
@@ -65,6 +65,7 @@ def build(settings: DashboardSettings) -> App:
 
     server = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     add_routes(server, broadcaster, frozenset(PAGES), version("fleetgauge"))
+    export.add_routes(server, broadcaster)
     dash.append(_dash(server, modules, broadcaster))
     server.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=3)
     return _guarded(server, dash[0], settings)

@@ -273,6 +273,10 @@ class Detail:
         db.execute("update alerts set silenced_by = %s where rule = 'host_silent'", silence)
         db.execute("update incidents set muted_count = 1 where rule = 'host_silent'")
         db.execute(
+            "update incidents set told_at = opened_at + interval '4 s', notices = 2, told_count ="
+            " firing_count, paged_at = case when severity = 'critical' then opened_at end"
+        )
+        db.execute(
             "insert into incidents (rule, group_key, facility_id, title, severity, state, summary,"
             " firing_count, alerts_count, muted_count, flapping, opened_at, resolved_at,"
             " updated_at) select 'fatal_xid', 'r' || n, %s, 'Xid 119 on one GPU', 'critical',"

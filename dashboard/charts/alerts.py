@@ -12,10 +12,10 @@ from dashboard.view import Window
 
 LANES_MAX = 14
 STATE_LOOKS = {
-    ("pending", severity): Look(f"pending, {severity}", look.colour, "/", 0.7)
+    ("pending", severity): Look(f"pending, {severity}", look.colour, "/", 0.55)
     for severity, look in SEVERITY_LOOKS.items()
 } | {
-    ("acknowledged", severity): Look(f"acknowledged, {severity}", look.colour, "", 0.4)
+    ("acknowledged", severity): Look(f"acknowledged, {severity}", look.colour, "", 0.28)
     for severity, look in SEVERITY_LOOKS.items()
 }
 

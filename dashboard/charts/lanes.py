@@ -86,9 +86,9 @@ LOOKS = {
     Condition.LOST: Look("lost", "cell-lost", "x"),
 }
 SEVERITY_LOOKS = {
-    "critical": Look("critical alert", "bad", "", 0.8),
-    "warning": Look("warning", "warn", "", 0.8),
-    "info": Look("note", "info", "", 0.8),
+    "critical": Look("critical alert", "bad", "", 0.55),
+    "warning": Look("warning", "warn", "", 0.55),
+    "info": Look("note", "info", "", 0.55),
 }
 
 
@@ -271,9 +271,6 @@ def _name(window: Window, row: int, segment: Segment) -> dict[str, Any]:
         "showarrow": False,
         "xshift": -4 if late else 4,
         "font": {"size": 11, "color": "@text"},
-        "bgcolor": "@panel",
-        "borderpad": 0.5,
-        "opacity": 0.92,
     }
 
 

@@ -108,7 +108,7 @@ def drain(values: Series, step_s: float) -> Drain | None:
     if np.isnan(tail).all():
         return None
     now = float(tail[~np.isnan(tail)][-1])
-    slopes = [s for span in TREND_SPANS_S if (s := _slope(values, step_s, span)) is not None]
+    slopes = [s for span in TREND_SPANS_S if (s := slope(values, step_s, span)) is not None]
     if not slopes:
         return None
     middle = sorted(slopes)[len(slopes) // 2]
@@ -124,7 +124,7 @@ def drain(values: Series, step_s: float) -> Drain | None:
     )
 
 
-def _slope(values: Series, step_s: float, span_s: float) -> float | None:
+def slope(values: Series, step_s: float, span_s: float) -> float | None:
     """Change a second over the last span, by least squares."""
     part = values[-max(2, int(span_s // step_s)) :]
     known = ~np.isnan(part)

@@ -105,7 +105,7 @@ def _tiles(found: past.Past, opened: list[Any], now_s: float) -> list[Component]
     ]  # fmt: skip
     tiles.append(elements.tile("Acknowledged", str(acknowledged), "somebody has it"))
     if totals is not None:
-        muted = f"{totals.inhibited} explained by others, {totals.silenced} silenced"
+        muted = f"{totals.inhibited} explained, {totals.silenced} silenced"
         tiles.append(elements.tile("Open alerts", number(totals.open), muted))
     return [*tiles, *_watching(found.of("evaluators"), now_s)]
 
@@ -120,7 +120,7 @@ def _watching(evaluators: list[Any], now_s: float) -> list[Component]:
     passed = max((row.passed_s for row in awake if row.passed_s is not None), default=None)
     beat = max((row.heartbeat_s for row in awake if row.heartbeat_s is not None), default=None)
     waiting = sum(row.outbox_waiting or 0 for row in awake)
-    heard = [elements.since(beat), " since the last heartbeat"] if beat else "no heartbeat leaves"
+    heard = ["heartbeat ", elements.since(beat), " ago"] if beat else "no heartbeat leaves"
     return [
         elements.tile("Watching", word, note, "" if awake and not unwell else "bad"),
         elements.tile("Last look", elements.age(passed, SILENT_S), heard),

@@ -86,7 +86,7 @@ async def render(view: View, sources: Sources) -> Slots:
     """Compute the live parts."""
     picture = sources.picture
     host = seat.find_host(picture, view)
-    at = None if host is None else _seat(sources, host, view.get("gpu"))
+    at = None if host is None else seat.find_gpu(picture, host, view.get("gpu"))
     if host is None or at is None:
         return _nothing(view, sources)
     gpu_id = int(picture.gpu_ids[at])
@@ -151,14 +151,6 @@ async def _ask(
         question=gpu_id, good_for_s=IDENTITY_GOOD_FOR_S,
     )  # fmt: skip
     return found, slow, known
-
-
-def _seat(sources: Sources, host: Host, index: str) -> int | None:
-    """Return the seat of an index; of two that claim it, the one that is there."""
-    picture = sources.picture
-    claims = [n for n in range(host.first, host.last) if str(picture.index_of[n]) == index]
-    claims.sort(key=lambda n: not picture.present[n])
-    return claims[0] if claims else None
 
 
 def _nothing(view: View, sources: Sources) -> Slots:

@@ -1,231 +1,290 @@
 """Health: what is wrong with the hardware now, what happened to it, and who offends again."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import elements, shell
+from dashboard import elements, past, seat, shell
 from dashboard.broadcast import Slots, Sources
-from dashboard.charts import facility as facility_charts
+from dashboard.charts import health as charts
 from dashboard.charts import series
-from dashboard.charts.timeline import Figure, Line, Panel, timeline
-from dashboard.picture import Picture
+from dashboard.past import Past
+from dashboard.picture import Facility
 from dashboard.states import LABELS, SENTENCES, TROUBLED, Codes, State
 from dashboard.summary import short_place
 from dashboard.view import View, Window
-from dashboard.wording import DASH, number, plural
+from dashboard.wording import DASH, moment, number, plural
 
 NAME = "Health"
 
 GOOD_FOR_S = 5.0
-SHOWN_MAX = 40
-KINDS_APART_MAX = 5
-COLOURS = ("heat", "second", "power", "third", "load")
-GRAPH = {"displayModeBar": False, "responsive": True, "doubleClick": False}
-NOTES = {
-    State.DEGRADED: "slowed, or memory errors",
-    State.PREDICTED_FAILURE: "reset it soon",
-    State.FAILED: "needs a reset or more",
-    State.LOST: "fell off its host",
-    State.STALE: "no fresh reading",
-    State.UNKNOWN: "never read",
-    State.ABSENT: "contracted, not there",
-}
-RECOVERY = {
-    1: "reset asked", 2: "reboot asked", 3: "drain of its peers asked", 4: "drain and reset asked",
-    5: "IMEX restart asked", 6: "bus reset asked", 7: "system reboot asked",
-}  # fmt: skip
+OFFENDERS_GOOD_FOR_S = 60.0
+OFFENDERS_SPAN_S = 30 * 86_400
+SHOWN_MAX = 30
+POINTS_MAX = 120
+# Gravest first.
+ORDER = (State.LOST, State.FAILED, State.PREDICTED_FAILURE, State.DEGRADED)
+TILES = (*TROUBLED, State.STALE, State.UNKNOWN, State.ABSENT)
+TILE_TONES = {State.FAILED: "bad", State.LOST: "bad", State.DEGRADED: "warn"}
 
 
 def layout(view: View) -> list[Component]:
     """Return the fixed parts."""
     return [
-        shell.heading(view, "Health"),
+        shell.heading(view, "Health", elements.slot("health-switch")),
+        elements.slot("health-note"),
         elements.slot("health-tiles", "States", "tiles"),
+        elements.section(
+            "What happened, by code",
+            elements.graph("health-chart"),
+            elements.slot("health-key"),
+        ),
+        elements.section("Wrong now, and what it asks for", elements.slot("health-now")),
         html.Div(
             [
-                elements.section("Wrong now", elements.slot("health-now")),
-                html.Div(
-                    dcc.Graph(id="health-chart", config=GRAPH, figure={}, className="timeline"),
-                    className="section",
-                ),
+                elements.section("Worst hosts of this range", elements.slot("health-hosts")),
+                elements.section("Repeat offenders of 30 days", elements.slot("health-offenders")),
             ],
             className="columns even",
         ),
-        html.Div(
-            [
-                elements.section("What happened", elements.slot("health-kinds")),
-                elements.section("Repeat offenders", elements.slot("health-offenders")),
-            ],
-            className="columns even",
-        ),
+        elements.section("What the codes mean", elements.slot("health-codes")),
     ]
 
 
 async def render(view: View, sources: Sources) -> Slots:
     """Compute the live parts."""
-    window = view.window(sources.now_s, 120)
     picture = sources.picture
+    window = past.steady(view.window(sources.now_s, POINTS_MAX))
+    chosen = picture.facility(view.get("facility"))
     states = picture.states(sources.now_s)
-    values = {"start_s": window.start_s, "end_s": window.end_s, "step_s": window.step_s}
-    found = {}
-    for name in ("events", "kinds", "offenders"):
-
-        async def ask(name: str = name) -> list[Any]:
-            return await sources.queries.rows("health", name, values)
-
-        question = ("health", name, view.range_name, view.get("from"), view.get("to"))
-        found[name] = await sources.history.get(question, GOOD_FOR_S, ask)
+    inside = slice(0, len(states)) if chosen is None else chosen.seats
+    sick = _sick(states, inside)
+    values = {
+        "start_s": window.start_s,
+        "end_s": window.end_s,
+        "step_s": window.step_s,
+        "facility_id": None if chosen is None else chosen.facility_id,
+        "gpu_ids": picture.gpu_ids[sick[:SHOWN_MAX]].tolist(),
+    }
+    found, ever = await _ask(view, sources, values)
+    kinds = charts.kinds(found.of("timeline"))
+    names = {f.facility_id: f for f in picture.facilities}
     return {
-        "health-tiles": {"children": _tiles(picture, states)},
-        "health-now": {"children": _now(view, picture, states)},
-        "health-chart": {"figure": _figure(window, found["events"])},
-        "health-kinds": {"children": _kinds(found["kinds"])},
-        "health-offenders": {"children": _offenders(view, picture, found["offenders"])},
+        "health-switch": {"children": _switch(view, sources)},
+        "health-note": {"children": past.notes(window.note, found.trouble or ever.trouble)},
+        "health-tiles": {"children": _tiles(states[inside])},
+        "health-chart": {"figure": charts.figure(window, kinds)},
+        "health-key": {"children": _key(kinds)},
+        "health-now": {"children": _now(view, sources, states, sick, found)},
+        "health-hosts": {"children": _hosts(view, names, found)},
+        "health-offenders": {"children": _offenders(view, names, ever, sources.now_s)},
+        "health-codes": {"children": _codes(kinds)},
     }
 
 
-def _tiles(picture: Picture, states: Codes) -> list[Component]:
+async def _ask(view: View, sources: Sources, values: Mapping[str, Any]) -> tuple[Past, Past]:
+    place = values["facility_id"]
+    found = await past.ask(
+        sources, "health", ("timeline", "worst_hosts"), values,
+        question=(place, past.times(view)), good_for_s=GOOD_FOR_S,
+    )  # fmt: skip
+    seats = await past.ask(
+        sources, "health", ("since", "identities"), values,
+        question=tuple(values["gpu_ids"]), good_for_s=GOOD_FOR_S,
+    )  # fmt: skip
+    found.rows |= seats.rows
+    ever = await past.ask(
+        sources, "health", ("offenders",), values,
+        question=place, good_for_s=OFFENDERS_GOOD_FOR_S,
+    )  # fmt: skip
+    return found, ever
+
+
+def _sick(states: Codes, inside: slice) -> list[int]:
+    """Return the seats in trouble, gravest first."""
+    own = states[inside]
+    found: list[int] = []
+    for state in ORDER:
+        found += (np.flatnonzero(own == state) + inside.start).tolist()
+    return found
+
+
+def _switch(view: View, sources: Sources) -> Component:
+    items = [("all", view.href(facility=None), not view.get("facility"))]
+    items += [
+        (f.title, view.href(facility=f.slug), f.slug == view.get("facility"))
+        for f in sources.picture.facilities
+        if f.seats.stop > f.seats.start
+    ][:12]
+    return elements.choices(items, "Facility")
+
+
+def _tiles(states: Codes) -> list[Component]:
     counts = np.bincount(states, minlength=len(State))
-    for facility in picture.facilities:
-        known = facility.seats.stop - facility.seats.start
-        counts[State.ABSENT] += max(0, (facility.row.contracted_accelerators or 0) - known)
-    shown = (*TROUBLED, State.STALE, State.UNKNOWN, State.ABSENT)
-    tones = {State.FAILED: "bad", State.LOST: "bad", State.DEGRADED: "warn"}
     return [
         elements.tile(
             [html.I(className=f"swatch {elements.TONES[state]}"), LABELS[state].capitalize()],
             number(int(counts[state])),
-            html.Span(NOTES[state], title=SENTENCES[state]),
-            tones.get(state, "") if counts[state] else "",
+            SENTENCES[state],
+            TILE_TONES.get(state, "") if counts[state] else "",
         )
-        for state in shown
+        for state in TILES
     ]
 
 
-def _now(view: View, picture: Picture, states: Codes) -> Component:
-    """Accelerators in trouble, gravest first, each with its reason."""
-    order = (State.LOST, State.FAILED, State.PREDICTED_FAILURE, State.DEGRADED)
-    rows = []
-    total = int(np.isin(states, TROUBLED).sum())
-    slugs = {f.facility_id: f for f in picture.facilities}
-    for state in order:
-        for seat in np.flatnonzero(states == state).tolist():
-            if len(rows) == SHOWN_MAX:
-                break
-            host = picture.hosts[int(picture.host_of[seat])]
-            facility = slugs[host.facility_id]
-            index = str(int(picture.index_of[seat]))
-            href = view.elsewhere("/host", facility=facility.slug, host=host.name, gpu=index)
-            rows.append(
-                [
-                    elements.state_word(state),
-                    [dcc.Link(f"{host.name} · GPU {index}", href=href),
-                     html.Small(f"{facility.title} · {short_place(host.place)}")],
-                    _reason(picture, seat, state),
-                ]
-            )  # fmt: skip
-    if not rows:
+def _key(kinds: Sequence[charts.Kind]) -> Component | None:
+    """Return what the marks mean; nothing where there is none."""
+    present = {kind.severity for kind in kinds}
+    words = (("critical", "act now"), ("warning", "look soon"), ("", "wakes nobody"))
+    shown = [
+        html.Span([html.I(className=f"event-mark mark-{severity or 'quiet'}"), word])
+        for severity, word in words
+        if severity in present
+    ]
+    return html.Div(shown, className="legend") if shown else None
+
+
+def _now(
+    view: View, sources: Sources, states: Codes, sick: Sequence[int], found: Past
+) -> Component:
+    """Accelerators in trouble: gravest first, what each asks for, and since when it is known."""
+    picture = sources.picture
+    if not sick:
         return html.Div(
             [html.I(className="tick"), "No accelerator that can be seen is in trouble."],
             className="all-well",
         )
-    table = elements.table((("State", ""), ("Where", "two"), ("Why", "")), rows)
-    more = total - len(rows)
-    note = html.Div(f"and {plural(more, 'more')}", className="all-well") if more > 0 else None
-    return html.Div([table, note])
-
-
-def _reason(picture: Picture, seat: int, state: State) -> str:
-    """Say by what the state was told; several may hold."""
-    if state is State.LOST:
-        return "the driver no longer finds it"
-    told = {name: float(column[seat]) for name, column in picture.readings.items()}
-    reasons = []
-    if told["remap_failed_flag"] > 0:
-        reasons.append("row remapping failed")
-    if told["recovery_action_code"] > 0:
-        reasons.append(RECOVERY.get(int(told["recovery_action_code"]), "recovery asked"))
-    if told["remap_pending_flag"] > 0:
-        reasons.append("a row waits to be remapped")
-    if told["ecc_uncorrected_volatile_count"] > 0:
-        reasons.append(plural(told["ecc_uncorrected_volatile_count"], "uncorrectable error"))
-    if told["temperature_margin_celsius"] <= 0:
-        reasons.append(f"no headroom at {told['temperature_gpu_celsius']:.0f} °C")
-    bits = 0 if np.isnan(told["clock_event_reasons_bitmask"]) else int(
-        told["clock_event_reasons_bitmask"]
+    since = {row.gpu_id: row.time_s for row in found.of("since")}
+    serials = {row.gpu_id: row.serial for row in found.of("identities")}
+    rows = []
+    for n in sick[:SHOWN_MAX]:
+        host = picture.hosts[int(picture.host_of[n])]
+        facility = seat.facility_of(picture, host.facility_id)
+        index, gpu_id = str(int(picture.index_of[n])), int(picture.gpu_ids[n])
+        state = State(int(states[n]))
+        href = view.elsewhere("/host", facility=facility.slug, host=host.name, gpu=index)
+        place = f"{facility.title} · {short_place(host.place)}"
+        said = seat.complaints(picture, n, state) or [SENTENCES[state]]
+        rows.append(
+            [
+                elements.state_word(state),
+                [
+                    dcc.Link(f"{host.name} · GPU {index}", href=href),
+                    html.Small(place, className="below"),
+                ],
+                "; ".join(said),
+                html.Span(serials.get(gpu_id) or DASH, className="mono"),
+                elements.since(since.get(gpu_id)),
+            ]
+        )
+    columns = (
+        ("State", ""), ("Where", ""), ("Why, and what the driver asks for", "wide"),
+        ("Serial", ""), ("Last event", "num"),
     )  # fmt: skip
-    for bit, words in ((0x60, "slowed by heat"), (0x80, "power brake"), (0x8, "hardware slowdown")):
-        if bits & bit:
-            reasons.append(words)
-    return ", ".join(reasons) or "see its metrics"
+    table = elements.table(columns, rows, "tight")
+    more = len(sick) - len(rows)
+    href = view.elsewhere("/host", facility=view.get("facility"))
+    note = dcc.Link(f"and {plural(more, 'more')}: see Hosts", href=href, className="more")
+    return html.Div([table, note] if more > 0 else [table])
 
 
-def _figure(window: Window, rows: list[Any]) -> Figure:
-    """Events a step, the most frequent kinds apart."""
-    counts: dict[str, series.Series] = {}
-    for row in rows:
-        name = facility_charts.event_words(row)
-        values = counts.setdefault(name, np.zeros(window.points))
-        at = round((row.bucket_s - window.start_s) / window.step_s)
-        if 0 <= at < window.points:
-            values[at] += row.count
-    order = sorted(counts, key=lambda name: -float(counts[name].sum()))
-    lines = [
-        Line(name, counts[name], COLOURS[n], fill="stack")
-        for n, name in enumerate(order[:KINDS_APART_MAX])
-    ]
-    if rest := [counts[name] for name in order[KINDS_APART_MAX:]]:
-        lines.append(Line("others", np.sum(rest, axis=0), "muted", fill="stack"))
-    unit = f"every {window.step_s} s" if window.step_s < 60 else f"every {window.step_s // 60} min"
-    return timeline(window, [Panel("Events", unit, lines, bars=True)], panel_px=230)
-
-
-def _kinds(rows: list[Any]) -> Component:
+def _hosts(view: View, names: Mapping[int, Facility], found: Past) -> Component:
+    rows = found.of("worst_hosts")
     if not rows:
-        return elements.empty("Nothing happened", "No hardware event in this range.")
+        return _empty(found.trouble, "No host had a fault in this range.")
     shown = [
         [
-            elements.tag(
-                facility_charts.event_words(row),
-                {"critical": "bad", "warning": "warn"}.get(
-                    row.severity or "", facility_charts.event_tone(row)
-                ),
-            ),
-            number(row.count),
+            _link(view, names, row.facility_id, row.host),
+            number(row.faults),
             number(row.accelerators),
-            [row.meaning or DASH, html.Small(row.action or "")],
+            _tags(row.what),
             elements.since(row.newest_s),
         ]
         for row in rows
     ]
     columns = (
-        ("Event", ""), ("Count", "num"), ("GPUs", "num"), ("Meaning", "wide"), ("Newest", "num"),
+        ("Host", ""), ("Faults", "num"), ("GPUs", "num"), ("What", "wide"), ("Newest", "num"),
     )  # fmt: skip
-    return elements.table(columns, shown)
+    return elements.table(columns, shown, "tight")
 
 
-def _offenders(view: View, picture: Picture, rows: list[Any]) -> Component:
+def _offenders(view: View, names: Mapping[int, Facility], ever: Past, now_s: float) -> Component:
+    rows = ever.of("offenders")
     if not rows:
-        return elements.empty("Nobody", "No accelerator had an event in this range.")
-    names = {f.facility_id: f for f in picture.facilities}
+        return _empty(ever.trouble, "No board had a fault on two occasions.")
     shown = []
     for row in rows:
-        facility = names.get(row.facility_id)
-        slug = "" if facility is None else facility.slug
-        href = view.elsewhere("/host", facility=slug, host=row.host, gpu=str(row.index))
+        where = _link(view, names, row.facility_id, row.host, row.index)
+        moved = f" · {row.seats} seats" if row.seats > 1 else ""
         shown.append(
             [
-                dcc.Link(f"{row.host} · GPU {row.index}", href=href),
-                html.Code(row.serial or DASH),
-                number(row.count),
-                ", ".join(word.replace("_", " ") for word in row.what),
+                [
+                    html.Span(row.board, className="mono"),
+                    html.Small([where, moved], className="below"),
+                ],
+                number(row.occasions),
+                _days(row, now_s),
+                _tags(row.what),
                 elements.since(row.newest_s),
             ]
         )
     columns = (
-        ("Accelerator", ""), ("Serial", ""), ("Events", "num"), ("What", "wide"), ("Newest", "num"),
+        ("Board, last seen in", ""), ("Times", "num"), ("30 days", "chart"), ("What", "wide"),
+        ("Newest", "num"),
     )  # fmt: skip
-    return elements.table(columns, shown)
+    return elements.table(columns, shown, "tight")
+
+
+def _days(row: Any, now_s: float) -> Component:
+    """Return a sparkline of events a day."""
+    window = Window(now_s - OFFENDERS_SPAN_S, now_s, 86_400)
+    counts = np.zeros(31)
+    for time_s in row.times_s:
+        counts[min(30, max(0, int((time_s - window.start_s) // 86_400)))] += 1
+    return elements.spark(
+        series.rounded(counts), f"Events of {row.board} a day", start_s=window.start_s,
+        step_s=86_400, tone="heat", unit=f"events on a day up to {moment(now_s)[:10]}",
+    )  # fmt: skip
+
+
+def _link(
+    view: View, names: Mapping[int, Facility], facility_id: int, host: str, index: int | None = None
+) -> Component:
+    facility = names.get(facility_id)
+    filters = {"host": host} | ({} if index is None else {"gpu": str(index)})
+    href = view.elsewhere("/host", facility="" if facility is None else facility.slug, **filters)
+    return dcc.Link(host if index is None else f"{host} · GPU {index}", href=href)
+
+
+def _tags(words: Sequence[str]) -> Component:
+    shown = [word.replace("_", " ").replace("sxid", "SXid").replace("xid", "Xid") for word in words]
+    return html.Div([elements.tag(word) for word in shown[:6]], className="tags")
+
+
+def _empty(trouble: str, well: str) -> Component:
+    if trouble:
+        return elements.empty("Not known", trouble)
+    return html.Div([html.I(className="tick"), well], className="all-well")
+
+
+def _codes(kinds: Sequence[charts.Kind]) -> Component:
+    if not kinds:
+        return html.Div("No hardware event in this range.", className="all-well")
+    tones = {"critical": "bad", "warning": "warn"}
+    shown = [
+        [
+            elements.tag(kind.words, tones.get(kind.severity, "")),
+            number(kind.count),
+            kind.meaning or "not in the policy",
+            kind.action or DASH,
+            elements.since(kind.newest_s),
+        ]
+        for kind in kinds
+    ]
+    columns = (
+        ("Event", ""), ("Count", "num"), ("Meaning", ""), ("What to do", "wide"), ("Newest", "num"),
+    )  # fmt: skip
+    return elements.table(columns, shown, "tight")

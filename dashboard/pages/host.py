@@ -57,7 +57,9 @@ def layout(view: View) -> list[Component]:
                 html.Div(
                     [
                         elements.section("Accelerators now", elements.slot("host-gpus")),
-                        elements.section("Events", elements.slot("host-events")),
+                        elements.section(
+                            "Events", elements.slot("host-events"), elements.slot("host-exports")
+                        ),
                         elements.section("This host", elements.slot("host-facts")),
                     ]
                 ),
@@ -98,6 +100,7 @@ async def render(view: View, sources: Sources) -> Slots:
         "host-chart": {"figure": charts.figure(window, trails, indices, events)},
         "host-gpus": {"children": _gpus(view, sources, host)},
         "host-events": {"children": seat.event_table(view, events[:EVENTS_SHOWN], with_place=True)},
+        "host-exports": {"children": _export(view, window)},
         "host-facts": {"children": _facts(host, known)},
     }
 
@@ -131,7 +134,7 @@ def _nothing(view: View, sources: Sources) -> Slots:
     else:
         words = f"Nothing is known of {view.get('host')!r}. The search finds hosts by their names."
         told = elements.empty("No such host", words)
-    blank = ("note", "tiles", "switch", "legend", "gpus", "events", "facts")
+    blank = ("note", "tiles", "switch", "legend", "gpus", "events", "exports", "facts")
     return {
         "host-title": {"children": view.get("host")},
         "host-alerts": {"children": told},
@@ -240,6 +243,11 @@ def _gpus(view: View, sources: Sources, host: Host) -> Component:
         ("Power", "num"), ("Memory", "num"),
     )  # fmt: skip
     return elements.table(columns, rows, "tight")
+
+
+def _export(view: View, window: Window) -> Component:
+    times = {"from_": f"{window.start_s:.0f}", "to": f"{window.end_s:.0f}", "range": None}
+    return html.A("CSV", href=view.href("/export/events.csv", **times), className="button")
 
 
 def _facts(host: Host, known: Past) -> Component:

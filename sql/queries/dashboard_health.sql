@@ -1,25 +1,13 @@
 -- The Health page.
 
--- name: events
--- Events of the window by kind, code and step, with how many accelerators they hit.
+-- name: timeline
+-- Hardware events by kind, code and step, with what the policy says of a code.
 select
     e.kind,
     e.code,
     extract(epoch from date_bin(
         make_interval(secs => %(step_s)s), e.time, 'epoch'::timestamptz
     ))::float8 as bucket_s,
-    count(*)::int as count
-from events e
-where e.time >= to_timestamp(%(start_s)s)
-    and e.time < to_timestamp(%(end_s)s)
-    and e.kind not in ('agent_start', 'agent_stop')
-group by 1, 2, 3;
-
--- name: kinds
--- What happened in the window, by kind and code; the policy says what a code means.
-select
-    e.kind,
-    e.code,
     count(*)::int as count,
     count(distinct e.gpu_id)::int as accelerators,
     count(distinct e.host_id)::int as hosts,
@@ -28,30 +16,122 @@ select
     max(p.action) as action,
     max(p.severity) as severity
 from events e
-left join xid_policy p on e.kind = 'xid' and p.code = e.code
+join hosts h using (host_id)
+left join xid_policy p on e.kind in ('xid', 'xid_burst') and p.code = e.code
 where e.time >= to_timestamp(%(start_s)s)
     and e.time < to_timestamp(%(end_s)s)
-    and e.kind not in ('agent_start', 'agent_stop')
-group by 1, 2
-order by count desc
-limit 60;
+    and e.kind not in ('agent_start', 'agent_stop', 'clock_stepped', 'driver_changed')
+    and (%(facility_id)s::integer is null or h.facility_id = %(facility_id)s::integer)
+group by 1, 2, 3
+order by 3 desc
+limit 5000;
 
--- name: offenders
--- Accelerators with the most trouble in the window, repeat offenders first.
+-- name: since
+-- When the driver last said something of some accelerators that bears on what they ask for.
+select
+    gpu_id,
+    extract(epoch from max(time))::float8 as time_s
+from events
+where gpu_id = any(%(gpu_ids)s)
+    and kind in ('xid', 'row_remap', 'recovery_action', 'ecc_uncorrected', 'gpu_lost')
+    and time >= now() - interval '30 days'
+group by 1;
+
+-- name: identities
+-- Serials of some accelerators, for who is to replace them.
+select
+    gpu_id,
+    serial,
+    model
+from accelerators
+where gpu_id = any(%(gpu_ids)s);
+
+-- name: worst_hosts
+-- Hosts with the most faults in a span of time; events within three minutes of each other on one
+-- accelerator are one fault.
+with told as (
+    select
+        e.host_id,
+        e.gpu_id,
+        e.kind,
+        e.code,
+        e.time,
+        e.time - lag(e.time) over (partition by e.host_id, e.gpu_id order by e.time) as pause
+    from events e
+    where e.time >= to_timestamp(%(start_s)s)
+        and e.time < to_timestamp(%(end_s)s)
+        and e.kind in (
+            'xid', 'sxid', 'gpu_lost', 'ecc_uncorrected', 'row_remap', 'recovery_action',
+            'gpu_unavailable', 'driver_hung'
+        )
+)
 select
     h.facility_id,
     h.host,
-    a.index,
-    a.serial,
-    count(*)::int as count,
-    count(distinct e.kind)::int as kinds,
-    array_agg(distinct case when e.kind = 'xid' then 'Xid ' || e.code else e.kind end) as what,
-    extract(epoch from max(e.time))::float8 as newest_s
-from events e
+    (count(*) filter (where t.pause is null or t.pause > interval '3 minutes'))::int as faults,
+    count(distinct t.gpu_id)::int as accelerators,
+    array_agg(
+        distinct case when t.kind in ('xid', 'sxid') then t.kind || ' ' || t.code else t.kind end
+    ) as what,
+    extract(epoch from max(t.time))::float8 as newest_s
+from told t
 join hosts h using (host_id)
-join accelerators a using (gpu_id)
-where e.time >= to_timestamp(%(start_s)s)
-    and e.time < to_timestamp(%(end_s)s)
-group by 1, 2, 3, 4
-order by count desc, newest_s desc
-limit 20;
+where %(facility_id)s::integer is null or h.facility_id = %(facility_id)s::integer
+group by 1, 2
+order by faults desc, newest_s desc
+limit 15;
+
+-- name: offenders
+-- Boards that had a fault on at least two occasions in 30 days, followed by serial wherever they
+-- sat. Codes that ask for nothing, or blame the program, are left out.
+with told as (
+    select
+        coalesce(a.serial, a.uuid::text) as board,
+        a.model,
+        e.host_id,
+        a.index,
+        case when e.kind = 'xid' then 'Xid ' || e.code else replace(e.kind, '_', ' ') end as what,
+        e.time,
+        e.time - lag(e.time) over (
+            partition by coalesce(a.serial, a.uuid::text) order by e.time
+        ) as pause
+    from events e
+    join accelerators a using (gpu_id)
+    left join xid_policy p on e.kind = 'xid' and p.code = e.code
+    where e.time >= now() - interval '30 days'
+        and e.kind in ('xid', 'gpu_lost', 'ecc_uncorrected', 'row_remap', 'recovery_action')
+        and (e.kind <> 'xid' or p.code is null or p.severity is not null)
+),
+boards as (
+    select
+        board,
+        max(model) as model,
+        (count(*) filter (where pause is null or pause > interval '3 minutes'))::int as occasions,
+        count(distinct host_id)::int as seats,
+        array_agg(distinct what) as what,
+        (array_agg(host_id order by time desc))[1] as host_id,
+        (array_agg(index order by time desc))[1] as index,
+        min(time) as oldest,
+        max(time) as newest,
+        array_agg(extract(epoch from time)::float8 order by time) as times_s
+    from told
+    group by 1
+)
+select
+    b.board,
+    b.model,
+    b.occasions,
+    b.seats,
+    b.what,
+    h.facility_id,
+    h.host,
+    b.index,
+    extract(epoch from b.oldest)::float8 as oldest_s,
+    extract(epoch from b.newest)::float8 as newest_s,
+    b.times_s
+from boards b
+join hosts h using (host_id)
+where b.occasions > 1
+    and (%(facility_id)s::integer is null or h.facility_id = %(facility_id)s::integer)
+order by b.occasions desc, b.newest desc
+limit 15;
