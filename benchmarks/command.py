@@ -37,6 +37,7 @@ BENCHES = {
     "agent": Bench("benchmarks.agent", "what an agent costs its host"),
     "start": Bench("benchmarks.start", "how soon the demo is live"),
     "latency": Bench("benchmarks.latency", "from reading to screen, from Xid to webhook"),
+    "wall": Bench("benchmarks.wall", "a map of every accelerator, from table to pixels"),
     "query": Bench("benchmarks.query", "what the pages ask of a large fleet with a long past"),
 }
 
