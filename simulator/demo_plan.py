@@ -47,7 +47,7 @@ def facilities(recording: Path, spools: Path) -> list[Facility]:
         ),
         _simulated(
             "basalt",
-            ("--profile", "h200", "--scenario", "bad-day", "--seed", "2", "--pressure", "1.05"),
+            ("--profile", "h200", "--scenario", "bad-day", "--seed", "2", "--pressure", "0.97"),
             spools,
             display_name="Basalt East",
             provider="Basalt Cloud",

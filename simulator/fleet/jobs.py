@@ -15,7 +15,7 @@ from simulator.fleet.demand import RANK_OF_WORK, Floats
 from telemetry.records import QueueSnapshot
 
 BACKFILL_MAX = 200
-# A job that has waited this many times the mean duration is not overtaken any more.
+# A job that has waited this many times the mean duration is hardly overtaken any more.
 PATIENCE = 1.5
 WARM_UP_JOBS = 3.0
 SOURCE = "simulated"
@@ -162,18 +162,33 @@ class Scheduler:
         return float(np.clip(drawn, 0.02 * mean_s, 10 * mean_s))
 
     def _place(self, now_s: float) -> None:
-        """First come, first served, with backfill until the first in line has lost patience."""
+        """First come, first served, with backfill.
+
+        Once a job has lost its patience, only those overtake it that will have ended when enough
+        boards are free for it.
+        """
         passed: list[Job] = []
+        until_s = math.inf
         while self._waiting and len(passed) < BACKFILL_MAX:
             job = self._waiting.popleft()
-            slots = self._find(job.boards)
+            slots = self._find(job.boards) if now_s + job.duration_s <= until_s else None
             if slots is not None:
                 self._run(job, slots, now_s)
                 continue
             passed.append(job)
-            if now_s - job.arrived_s > PATIENCE * self._work.job_mean_s:
-                break
+            impatient = now_s - job.arrived_s > PATIENCE * self._work.job_mean_s
+            if impatient and math.isinf(until_s):
+                until_s = self._free_at_s(job.boards)
         self._waiting.extendleft(reversed(passed))
+
+    def _free_at_s(self, boards: int) -> float:
+        """Return when so many boards will be free, if nothing more starts until then."""
+        free = self._taken.size - int(np.count_nonzero(self._taken))
+        for job in sorted(self._running, key=lambda job: job.ends_s):
+            free += job.boards
+            if free >= boards:
+                return job.ends_s
+        return math.inf
 
     def _run(self, job: Job, slots: NDArray[np.int64], now_s: float) -> None:
         job.slots, job.ends_s = slots, now_s + job.duration_s
@@ -201,7 +216,7 @@ class Scheduler:
 
 def _sizes(hosts: int, gpus: int, hosts_per_rack: int) -> list[tuple[str, int, float]]:
     """Return the job sizes that this facility can hold, in boards; a rack's gang for size 0."""
-    rack = min(hosts, hosts_per_rack * max(1, hosts // hosts_per_rack // 4))
+    rack = min(hosts, hosts_per_rack * max(1, hosts // hosts_per_rack // 8))
     sizes = [(queue, boards, share) for queue, boards, share in _SMALL if boards < gpus]
     sizes += [(queue, (n or rack) * gpus, share) for queue, n, share in _HOSTS if n <= hosts]
     return sizes

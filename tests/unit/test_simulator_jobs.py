@@ -39,6 +39,18 @@ def test_more_work_than_boards_makes_a_backlog_that_grows() -> None:
     assert np.count_nonzero(made.ranks) > 0.8 * HOSTS * GPUS
 
 
+def test_where_much_waits_little_is_free() -> None:
+    made = scheduler(Work(pressure=1.1, swing=0.0, job_mean_s=240.0))
+    used = []
+    for now_s in np.arange(1e6, 1e6 + 3600, 10.0):
+        made.advance(float(now_s))
+        waiting = sum(s.gpus_waiting or 0 for s in made.snapshots(float(now_s), 0))
+        if waiting > HOSTS * GPUS / 4:
+            used.append(np.count_nonzero(made.ranks) / (HOSTS * GPUS))
+    assert len(used) > 100
+    assert np.mean(used) > 0.85
+
+
 def test_without_work_everything_is_free() -> None:
     made = scheduler(Work(pressure=0.0))
     assert not made.ranks.any()
