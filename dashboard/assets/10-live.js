@@ -81,7 +81,9 @@
     } else if (properties.figure) {
       state.figures.set(name, properties.figure);
       const figure = window.fleetgauge.tinted(properties.figure);
-      window.dash_clientside.set_props(name, { figure });
+      // Its place must be as tall as the figure: Plotly alone would let it run over what follows.
+      const style = { height: `${figure.layout.height}px` };
+      window.dash_clientside.set_props(name, { figure, style });
     }
   }
 
