@@ -10,9 +10,9 @@ PATH is a folder in one of two layouts, which is recognised by its tables:
     fleetgauge replay ../shared/data/openb --check
 
 Without --speed it goes as fast as the broker takes it. Times are shifted so that the recording
-ends now; `--times original` keeps them (the collector refuses samples older than its
-samples_age_max_days), `--times wall` stamps each point as it is sent. The same recording with
-original times into the same facility is stored once, however often it is sent.
+ends now; `--times original` keeps them (the collector must then run with samples_age_max_days and
+events_age_max_days that reach back so far), `--times wall` stamps each point as it is sent. The
+same recording with original times into the same facility is stored once, however often it is sent.
 
 It ends when the broker has confirmed every message. --check then waits until all of it is stored
 and compares counts and sums with those of the files. Exit code 1: something is not confirmed, or
