@@ -30,7 +30,8 @@ class _Property(msgspec.Struct):
 
     id: Annotated[str, msgspec.Meta(max_length=200)]
     property: Annotated[str, msgspec.Meta(max_length=100)]
-    value: Any = None
+    # The only callback that runs here is Dash's own router, which takes an address.
+    value: Annotated[str, msgspec.Meta(max_length=4096)] | None = None
 
 
 Properties = Annotated[list[_Property], msgspec.Meta(max_length=PART_MAX)]
@@ -160,6 +161,8 @@ class Guard:
             return "the outputs are not those of this callback"
         if not set(call.changed) <= set(names):
             return "what changed is not among the inputs"
+        if not all(_is_path(p) for p in call.inputs if p.property == "pathname"):
+            return "the address is not a path"
         return ""
 
     def _with_headers(self, send: Send) -> Send:
@@ -180,6 +183,10 @@ class Guard:
             await send(message)
 
         return wrapped
+
+
+def _is_path(part: _Property) -> bool:
+    return part.value is not None and part.value.startswith("/")
 
 
 def _header(scope: Scope, name: bytes) -> str:

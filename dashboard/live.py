@@ -14,6 +14,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from dashboard.broadcast import Broadcaster, TooManyViewers
 from dashboard.maps import describe
+from dashboard.markup import encode
+from dashboard.shell import search
 from dashboard.view import View
 
 SUBSCRIPTION_BYTES_MAX = 4096
@@ -47,6 +49,12 @@ def add_routes(
             return Response(status_code=404)
         headers = {"content-encoding": "gzip", "cache-control": "private, max-age=60, immutable"}
         return Response(content, headers=headers, media_type="application/octet-stream")
+
+    @server.get("/find")
+    async def find(q: str = "") -> Response:
+        """Answer the search box."""
+        body = encode({"children": await search(q, broadcaster.sources())})
+        return Response(body, media_type="application/json")
 
     @server.get("/cell")
     async def cell(n: int, facility: str = "") -> Response:

@@ -47,7 +47,7 @@ SIGNALS: Mapping[str, Signal] = {
     "state": Signal("State", "", 0, 0, "state"),
     "utilisation": Signal("Utilisation", "%", 0, 100, "load", "utilization_gpu_percent"),
     "sm": Signal("SM activity", "%", 0, 100, "load", "sm_active_permille", 0.1),
-    "headroom": Signal("Headroom", "°C", 0, 50, "headroom"),
+    "headroom": Signal("Headroom", "°C", 0, 40, "headroom"),
     "temperature": Signal("Temperature", "°C", 30, 95, "heat", "temperature_gpu_celsius"),
     "hbm": Signal("HBM temperature", "°C", 30, 105, "heat", "temperature_memory_celsius"),
     "power": Signal("Power", "W", 0, 1200, "load", "power_milliwatts", 0.001),

@@ -66,12 +66,12 @@ def build(settings: DashboardSettings) -> App:
     server = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     add_routes(server, broadcaster, frozenset(PAGES), version("fleetgauge"))
     export.add_routes(server, broadcaster)
-    dash.append(_dash(server, modules, broadcaster))
+    dash.append(_dash(server, modules))
     server.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=3)
     return _guarded(server, dash[0], settings)
 
 
-def _dash(server: FastAPI, modules: dict[str, ModuleType], broadcaster: Broadcaster) -> Dash:
+def _dash(server: FastAPI, modules: dict[str, ModuleType]) -> Dash:
     app = Dash(
         "dashboard",
         server=server,  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ def _dash(server: FastAPI, modules: dict[str, ModuleType], broadcaster: Broadcas
             layout=_layout(path, module),
         )
     app.layout = shell.layout(list(PAGES), [module.NAME for module in modules.values()])
-    shell.add_callbacks(app, broadcaster)
+    shell.add_callbacks(app)
     return app
 
 

@@ -11,7 +11,7 @@ from dash import ClientsideFunction, Dash, Input, Output, dcc, html, page_contai
 from dash.development.base_component import Component
 
 from dashboard import elements
-from dashboard.broadcast import Broadcaster
+from dashboard.broadcast import Sources
 from dashboard.finder import find
 from dashboard.maps import SIGNALS
 from dashboard.states import State
@@ -19,6 +19,7 @@ from dashboard.view import RANGES_S, View
 from telemetry.errors import RetryableError
 
 SEARCH_CHARS_MAX = 80
+SEARCH_CHARS_MIN = 2
 # A range drawn on one of these becomes the range of the page.
 TIME_CHARTS = (
     "facility-chart", "host-chart", "host-lanes", "gpu-chart", "gpu-lanes", "queues-chart",
@@ -91,16 +92,9 @@ def layout(paths: Sequence[str], names: Sequence[str]) -> Component:
 def _search() -> Component:
     return html.Div(
         [
-            dcc.Input(
-                id="search",
-                type="search",
-                placeholder="host, GPU UUID, serial, rack …",
-                autoComplete="off",
-                debounce=0.15,
-                maxLength=SEARCH_CHARS_MAX,
-            ),
+            html.Div(id="search-box"),
             html.Kbd("/"),
-            html.Div(id="found", className="found"),
+            html.Div(id="found", className="found slot filled"),
         ],
         className="search",
         role="search",
@@ -149,8 +143,8 @@ def signal_legend(signal: str) -> Component:
     return html.Div([elements.ramp(chosen.ramp, *ends), without], className="legends")
 
 
-def add_callbacks(app: Dash, broadcaster: Broadcaster) -> None:
-    """Connect the page's marker to the live line, and the search to the fleet."""
+def add_callbacks(app: Dash) -> None:
+    """Connect the page's marker to the live line, and what is drawn on a chart to the address."""
     # Dash's own definition carries no types.
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("fleetgauge", "subscribe"),
@@ -166,22 +160,21 @@ def add_callbacks(app: Dash, broadcaster: Broadcaster) -> None:
             prevent_initial_call=True,
         )
 
-    @app.callback(Output("found", "children"), Input("search", "value"), prevent_initial_call=True)
-    async def search(words: object) -> Any:
-        if not isinstance(words, str) or len(words.strip()) < 2:
-            return []
-        sources = broadcaster.sources()
-        try:
-            found = await find(words.strip()[:SEARCH_CHARS_MAX], sources)
-        except RetryableError as error:
-            return html.Div(str(error), className="found-none")
-        if not found:
-            return html.Div(sources.trouble or "nothing of that name", className="found-none")
-        return [
-            dcc.Link(
-                [html.B(title), html.Span(place), html.Em(kind)],
-                href=href,
-                className="found-item",
-            )
-            for kind, title, place, href in found
-        ]
+
+async def search(words: str, sources: Sources) -> Any:
+    """Return what the search box shows below itself: links, or why there are none."""
+    wanted = words.strip()[:SEARCH_CHARS_MAX]
+    if len(wanted) < SEARCH_CHARS_MIN:
+        return []
+    try:
+        found = await find(wanted, sources)
+    except RetryableError as error:
+        return html.Div(str(error), className="found-none")
+    if not found:
+        return html.Div(sources.trouble or "nothing of that name", className="found-none")
+    return [
+        dcc.Link(
+            [html.B(title), html.Span(place), html.Em(kind)], href=href, className="found-item"
+        )
+        for kind, title, place, href in found
+    ]

@@ -107,7 +107,9 @@ def drain_words(size: float, trend: Drain | None) -> str:
         return "no trend yet"
     if trend.seconds is not None:
         low, high = (None if s is None else roughly(s) for s in (trend.low_s, trend.high_s))
-        band = f" ({low} to {high or 'never'})" if low and low != high else ""
+        band = "" if low == high else f" ({low} – {high})"  # noqa: RUF001 - a span of time
+        if high is None:
+            band = ", if it holds"
         return f"empty in {roughly(trend.seconds)}{band}"
     if trend.per_hour < 0.02 * size:
         return "steady, not draining"

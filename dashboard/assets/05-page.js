@@ -71,6 +71,31 @@
     }
   }
 
+  // The search box is ours alone: a framework's echo of what was typed a moment ago disturbs typing.
+  const searching = { timer: null, asked: 0 };
+
+  function addSearch() {
+    const box = document.getElementById("search-box");
+    if (!box || box.firstChild) return;
+    const input = document.createElement("input");
+    Object.assign(input, { id: "search", type: "search", autocomplete: "off", maxLength: 80 });
+    input.placeholder = "host, GPU UUID, serial, rack …";
+    input.setAttribute("aria-label", "Search");
+    input.addEventListener("input", () => {
+      clearTimeout(searching.timer);
+      searching.timer = setTimeout(() => find(input.value), 120);
+    });
+    box.append(input);
+  }
+
+  async function find(words) {
+    searching.asked += 1;
+    const mine = searching.asked;
+    const answer = await fetch(`/find?${new URLSearchParams({ q: words })}`);
+    if (!answer.ok || mine !== searching.asked) return;
+    window.fleetgauge.morph(document.getElementById("found"), (await answer.json()).children);
+  }
+
   function onKey(event) {
     const search = document.getElementById("search");
     const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName || "");
@@ -119,7 +144,7 @@
       return window.dash_clientside.no_update;
     },
   };
-  Object.assign(window.fleetgauge, { colour, tinted, go, markNavigation });
+  Object.assign(window.fleetgauge, { addSearch, colour, tinted, go, markNavigation });
 
   document.addEventListener("keydown", onKey);
   document.addEventListener("click", onClick);

@@ -161,6 +161,7 @@
       state.wanted = view;
       state.figures.clear();
       window.fleetgauge.markNavigation(view);
+      window.fleetgauge.addSearch();
       if (state.socket) ask();
       else connect();
       return view;

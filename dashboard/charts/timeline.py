@@ -276,11 +276,11 @@ def _add_threshold(sheet: _Sheet, threshold: Threshold, axis: str) -> None:
     sheet.notes.append(
         {
             "text": threshold.name,
-            "x": 1,
+            "x": 0.004,
             "y": threshold.value,
             "xref": "paper",
             "yref": axis,
-            "xanchor": "right",
+            "xanchor": "left",
             "yanchor": "bottom",
             "showarrow": False,
             "font": {"size": 10.5, "color": f"@{threshold.colour}"},

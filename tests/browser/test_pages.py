@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 SCREENS = Path(__file__).parent.parent.parent / "docs" / "screens"
 TAKE = os.environ.get("FLEETGAUGE_SCREENSHOTS") == "1"
 PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
 
 # Reads the canvas back: how many colours it shows, transparent left out.
 COLOURS = """canvas => {
@@ -81,7 +82,7 @@ def visit(stage: Stage, make_page: MakePage) -> Callable[..., Page]:
         page = make_page(width, height, scheme)
         page.set_default_timeout(PATIENCE_MS)
         page.goto(stage.address + path)
-        expect(page.locator("#live")).to_contain_text("live ·", timeout=PATIENCE_MS)
+        expect(page.locator("#live")).to_contain_text("live ·")
         return page
 
     return go
@@ -265,7 +266,7 @@ def test_without_a_database_the_page_stays_and_says_how_old_it_is(
     fresh = stage.serving.address
     stage.database.kill()
     try:
-        expect(page.locator("#banner")).to_contain_text("Data as of", timeout=PATIENCE_MS)
+        expect(page.locator("#banner")).to_contain_text("Data as of")
         expect(page.locator("#live")).to_contain_text("not live")
         expect(page.locator("#pipeline-collectors")).to_contain_text("collector-1")
         picture(page, "pipeline-no-database")
@@ -274,7 +275,7 @@ def test_without_a_database_the_page_stays_and_says_how_old_it_is(
         expect(page.locator("#banner")).to_contain_text("Data as of")
     finally:
         stage.database.start()
-    expect(page.locator("#live")).to_contain_text("live ·", timeout=PATIENCE_MS)
+    expect(page.locator("#live")).to_contain_text("live ·")
     expect(page.locator("#banner")).to_have_text("")
     assert console_errors == []
 
@@ -293,6 +294,6 @@ def test_a_restarted_dashboard_is_found_again_without_a_reload(
     expect(page.locator("#banner")).to_contain_text("Not live")
     second = Serving(port=first.port, database_url=stage.database.address)
     second.start()
-    expect(page.locator("#live")).to_contain_text("live ·", timeout=PATIENCE_MS)
+    expect(page.locator("#live")).to_contain_text("live ·")
     assert page.evaluate("window.kept")
     second.stop()

@@ -18,16 +18,25 @@ from tests.fix_dashboard_serve import Serving
 SETTINGS: dict[str, Any] = {
     "database_url": "host=127.0.0.1 port=1 dbname=none",
     "tick_interval_s": 0.2,
-    "viewers_max": 2,
+    "viewers_max": 8,
     "body_bytes_max": 65_536,
 }
 CALLBACK = "/_dash-update-component"
-SEARCH: dict[str, Any] = {
-    "output": "found.children",
-    "outputs": {"id": "found", "property": "children"},
-    "inputs": [{"id": "search", "property": "value", "value": "memphis"}],
-    "changedPropIds": ["search.value"],
+ROUTE: dict[str, Any] = {
+    "output": "..{content}.children...{store}.data..",
+    "outputs": [
+        {"id": "_pages_content", "property": "children"},
+        {"id": "_pages_store", "property": "data"},
+    ],
+    "inputs": [
+        {"id": "_pages_location", "property": "pathname", "value": "/facility"},
+        {"id": "_pages_location", "property": "search", "value": "?range=6h"},
+    ],
+    "changedPropIds": ["_pages_location.pathname"],
 }
+ROUTE["output"] = "..{}...{}..".format(
+    *(f"{part['id']}.{part['property']}" for part in ROUTE["outputs"])
+)
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +94,13 @@ def test_other_names_are_refused(client: httpx.Client, host: str) -> None:
 
 
 def test_a_good_callback_answers(client: httpx.Client) -> None:
-    answer = client.post(CALLBACK, json=SEARCH)
+    answer = client.post(CALLBACK, json=ROUTE)
     assert answer.status_code == 200
+    assert "facility-chart" in answer.text
 
 
 def changed(**parts: Any) -> Any:
-    return {**SEARCH, **parts}
+    return {**ROUTE, **parts}
 
 
 ODD_BODIES: list[Any] = [
@@ -100,8 +110,8 @@ ODD_BODIES: list[Any] = [
     changed(outputs=[]), changed(outputs={"id": {"a": 1}, "property": "children"}),
     changed(outputs={"id": "other", "property": "children"}), changed(inputs=None),
     changed(inputs=[]), changed(inputs=[{}]), changed(inputs=[None]), changed(inputs="search"),
-    changed(inputs=[{"id": "search"}]), changed(inputs=SEARCH["inputs"] * 70),
-    changed(inputs=SEARCH["inputs"] * 2), changed(state=[{"id": "a", "property": "b"}]),
+    changed(inputs=[{"id": "_pages_location"}]), changed(inputs=ROUTE["inputs"] * 70),
+    changed(inputs=ROUTE["inputs"] * 2), changed(state=[{"id": "a", "property": "b"}]),
     changed(state=None), changed(changedPropIds=None), changed(changedPropIds=["other.value"]),
     changed(changedPropIds=[["search", "value"]]), changed(inputs={"search": 1}),
 ]  # fmt: skip
@@ -116,10 +126,17 @@ def test_an_odd_callback_body_gets_400_and_a_reason(client: httpx.Client, body: 
     assert answer.json()["error"]
 
 
-@pytest.mark.parametrize("value", [None, 7, [], {}, True, "x" * 9000, "\x00%_\\"])
-def test_any_search_value_is_answered(client: httpx.Client, value: Any) -> None:
-    inputs = [{"id": "search", "property": "value", "value": value}]
-    assert client.post(CALLBACK, json=changed(inputs=inputs)).status_code == 200
+@pytest.mark.parametrize("value", [None, 7, [], {}, True, "x" * 9000, "\x00%_\\", "//evil"])
+def test_any_address_is_routed(client: httpx.Client, value: Any) -> None:
+    inputs = [{**part, "value": value} for part in ROUTE["inputs"]]
+    assert client.post(CALLBACK, json=changed(inputs=inputs)).status_code in (200, 400)
+
+
+@pytest.mark.parametrize("words", ["", "x", "memphis", "x" * 3000, "%00", "\\%_", "<b>"])
+def test_any_search_is_answered(client: httpx.Client, words: str) -> None:
+    answer = client.get("/find", params={"q": words})
+    assert answer.status_code == 200
+    assert "children" in answer.json()
 
 
 def test_a_large_body_is_refused(client: httpx.Client) -> None:
@@ -157,14 +174,16 @@ def test_an_odd_subscription_closes_the_line(client: httpx.Client, text: str) ->
 
 
 def test_too_many_viewers_are_told_so(client: httpx.Client) -> None:
+    subscription = json.dumps({"path": "/", "search": ""})
+    codes = []
     with contextlib.ExitStack() as open_lines:
-        lines = [open_lines.enter_context(live_line(client)) for _ in range(3)]
-        subscription = json.dumps({"path": "/", "search": ""})
-        for line in lines[:2]:
+        for _ in range(2 * SETTINGS["viewers_max"]):
+            line = open_lines.enter_context(live_line(client))
             line.send(subscription)
-            told(line)
-        lines[2].send(subscription)
-        with pytest.raises(ConnectionClosed) as caught:
-            lines[2].recv(timeout=20)
-    assert caught.value.rcvd is not None
-    assert caught.value.rcvd.code == 4429
+            try:
+                told(line)
+            except ConnectionClosed as closed:
+                codes.append(closed.rcvd and closed.rcvd.code)
+    # Viewers of the tests before may be leaving still, so a few more than half may be refused.
+    assert set(codes) == {4429}
+    assert SETTINGS["viewers_max"] <= len(codes) < 2 * SETTINGS["viewers_max"]

@@ -87,7 +87,7 @@ def test_an_outlook_is_honest() -> None:
 
     assert say(0, None) == "nothing waits"
     assert say(5, None) == "no trend yet"
-    assert say(100, Drain(-60, 6000, 3000, 9000)) == "empty in 1.7 h (50 m to 2.5 h)"
-    assert say(100, Drain(-60, 6000, 3000, None)) == "empty in 1.7 h (50 m to never)"
+    assert say(100, Drain(-60, 6000, 3000, 9000)) == "empty in 1.7 h (50 m – 2.5 h)"  # noqa: RUF001
+    assert say(100, Drain(-60, 6000, 3000, None)) == "empty in 1.7 h, if it holds"
     assert say(100, Drain(31, None, None, None)) == "grows by 31 an hour"
     assert say(100, Drain(0, None, None, None)) == "steady, not draining"
