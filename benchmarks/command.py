@@ -38,6 +38,7 @@ BENCHES = {
     "start": Bench("benchmarks.start", "how soon the demo is live"),
     "latency": Bench("benchmarks.latency", "from reading to screen, from Xid to webhook"),
     "wall": Bench("benchmarks.wall", "a map of every accelerator, from table to pixels"),
+    "viewers": Bench("benchmarks.viewers", "what a crowd of viewers costs the dashboard"),
     "query": Bench("benchmarks.query", "what the pages ask of a large fleet with a long past"),
 }
 
@@ -95,5 +96,5 @@ def _figures(figures: dict[str, Any], indent: str) -> list[str]:
             continue
         spread = figures.get(name + SPREAD)
         between = f"   [{spread[0]} .. {spread[1]}]" if spread and spread[0] != spread[1] else ""
-        lines.append(f"{indent}{name:<44}{'not measured' if value is None else value}{between}")
+        lines.append(f"{indent}{name:<48} {'not measured' if value is None else value}{between}")
     return lines

@@ -29,9 +29,15 @@ cross join generate_series(1, %(racks_each)s::integer) n
 where f.tenant = 'bench';
 
 -- name: make_hosts
--- Hosts, as many in each rack.
+-- Hosts, as many in each rack; each sends its inventory once an hour, at a time of its own.
 insert into hosts (facility_id, rack_id, host, tray, agent_version, inventory_time)
-select r.facility_id, r.rack_id, 'node-' || r.rack_id || '-' || n, n::text, 'bench', now()
+select
+    r.facility_id,
+    r.rack_id,
+    'node-' || r.rack_id || '-' || n,
+    n::text,
+    'bench',
+    now() - random() * interval '1 hour'
 from racks r
 join facilities f using (facility_id)
 cross join generate_series(1, %(hosts_each)s::integer) n
