@@ -6,7 +6,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast torture bench check lock clean venv
+.PHONY: help env demo test test-fast torture bench check lock clean venv
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -32,6 +32,9 @@ check: venv ## Lint, format, types, import table, generated docs
 lock: venv ## Renew requirements.lock from pyproject.toml
 	.venv/bin/uv pip compile pyproject.toml --all-extras --generate-hashes --universal \
 	    --no-emit-index-url --no-header --quiet -o requirements.lock $(ARGS)
+
+env: ## Make .env, with the passwords that compose.yaml asks for
+	@deploy/make-env
 
 clean: ## Remove all that was built or cached here, the demo's data too
 	rm -rf .venv .demo .services dist build .mypy_cache .ruff_cache .pytest_cache \

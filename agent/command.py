@@ -9,7 +9,6 @@ the broker has not confirmed, so that an outage costs nothing while it is shorte
 """
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -47,10 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(["--once: goes with --sink stdout only"])
     identity = Identity.checked(chosen.tenant, chosen.facility, chosen.host_name())
     logs.configure("agent", cast("logs.Level", chosen.log_level))
-    if chosen.log_level != "debug":
-        # The client reports each failed attempt as an error, twice a second; the sink says once
-        # that the broker is away and once that it is back.
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)
     clock = SystemClock()
     make_reader = cast("Callable[[Clock], AcceleratorReader]", load_reader(chosen.reader))
     reader = make_reader(clock)

@@ -57,5 +57,7 @@ def configure(program: str, level: Level, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # The Kafka client reports each lost connection at warning level; ours says it once, better.
-    logging.getLogger("kafka").setLevel(max(logging.ERROR, root.level))
+    # The Kafka client reports each failed attempt as an error, several a second while the broker is
+    # away; the programs say once that it is away, and once that it is back.
+    if level != "debug":
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)
