@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka import ConsumerRebalanceListener, TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
 from collector import record_batches
+from collector.kafka_clients import TidyConsumer
 from collector.record_batches import UNREADABLE_HEADER
 from collector.settings import CollectorSettings
 from telemetry.errors import RetryableError
@@ -80,7 +81,7 @@ class Consumer:
         self._streams = {settings.topic(stream): stream for stream in Stream}
         self._listener = _Listener()
         try:
-            self._client = _Client(
+            self._client = TidyConsumer(
                 **settings.client_options(),
                 client_id="fleetgauge-collector",
                 group_id=settings.collector_group,
@@ -221,22 +222,6 @@ class OutOfLogError(RetryableError):
 
 class BrokenClientError(RetryableError):
     """The client has met an error after which it may stand still for ever."""
-
-
-class _Client(KafkaConsumer):  # type: ignore[misc]  # kafka-python is untyped
-    """A consumer that leaves nothing behind where it cannot be made.
-
-    kafka-python 3.0.12 starts its thread before it looks for the broker, and where it finds none
-    it raises and leaves thread and sockets to themselves.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        try:
-            super().__init__(**options)
-        except BaseException:
-            if hasattr(self, "_client"):
-                self._client.close()
-            raise
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped

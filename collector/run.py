@@ -30,6 +30,10 @@ BACK_OFF_MAX_S = 4.0
 # How often the broker is asked for its bounds while nothing comes: is it still there?
 LOOK_EVERY_S = 5.0
 TELL_GROUP_EVERY_S = 5.0
+# A client that has just been made does not know the topics yet; one that has not learnt of them in
+# this much longer time is replaced, in case it is the one at fault.
+TOPICS_GRACE_S = 3.0
+CLIENT_PATIENCE_S = 30.0
 MAKE_AHEAD_EVERY_S = 60.0
 DROP_OLD_EVERY_S = 3600.0
 
@@ -64,6 +68,7 @@ class Collector:
         self._tier = Tier.POSTGRES
         self._claims: dict[Partition, Claim] = {}
         self._cut_short: set[Partition] = set()
+        self._unassigned_since_s: float | None = None
         self._back_off_s = BACK_OFF_FIRST_S
         self._look = Timer(LOOK_EVERY_S)
         self._tell_group = Timer(TELL_GROUP_EVERY_S)
@@ -102,7 +107,7 @@ class Collector:
         deadline_s = 0.0
         while size < self._settings.batch_bytes_max:
             left_s = deadline_s - self._clock.monotonic_s() if records else IDLE_S
-            found = consumer.poll(max(0.0, left_s))
+            found = consumer.poll(min(max(0.0, left_s), IDLE_S))  # a stop must not wait long
             if consumer.has_changed() or self._is_other_log(consumer):
                 return []  # the next turn claims, and reads them again
             if found and not records:
@@ -157,16 +162,28 @@ class Collector:
         self._writer.forget()
         partitions = consumer.assigned()
         if not partitions:
-            missing = consumer.missing_topics()
             consumer.poll(IDLE_S)
-            if missing:
-                raise RetryableError(
-                    f"topics {', '.join(missing)}: `fleetgauge migrate` makes them"
-                )
+            self._look_for_topics(consumer)
             return
+        self._unassigned_since_s = None
         self._claims = claims.claim_all(connection, consumer, partitions, self._cut_short)
         self._cut_short.clear()
         log.info("claimed %d partitions", len(self._claims))
+
+    def _look_for_topics(self, consumer: Consumer) -> None:
+        """With nothing assigned, find out whether that is because there is nothing to assign."""
+        now_s = self._clock.monotonic_s()
+        if self._unassigned_since_s is None:
+            self._unassigned_since_s = now_s
+        missing = consumer.missing_topics()
+        waited_s = now_s - self._unassigned_since_s
+        if not missing or waited_s < TOPICS_GRACE_S:
+            return  # a spare collector, or one that still joins
+        sentence = f"topics {', '.join(missing)}: `fleetgauge migrate` makes them"
+        if waited_s > CLIENT_PATIENCE_S:
+            self._unassigned_since_s = None
+            raise BrokenClientError(sentence)
+        raise RetryableError(sentence)
 
     def _maintain(self, connection: Connection, writer: Writer) -> None:
         now_s, now_us = self._clock.monotonic_s(), self._clock.now_us()

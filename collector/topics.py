@@ -8,10 +8,10 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
+from collector.kafka_clients import TidyAdmin
 from collector.settings import MigrateSettings
 from telemetry.errors import RetryableError
 from telemetry.streams import MESSAGE_BYTES_MAX, Stream
@@ -87,10 +87,8 @@ def ensure_topics(settings: MigrateSettings) -> list[str]:
     """
     where = f"the broker at {settings.kafka_bootstrap}"
     try:
-        admin = KafkaAdminClient(
-            **settings.client_options(), bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS
-        )
-    except KafkaError as error:
+        admin = TidyAdmin(**settings.client_options(), bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS)
+    except (KafkaError, OSError) as error:
         raise RetryableError(f"{where}: {error}") from error
     try:
         return _ensure(admin, wanted(settings))
@@ -100,7 +98,7 @@ def ensure_topics(settings: MigrateSettings) -> list[str]:
         admin.close()
 
 
-def _ensure(admin: KafkaAdminClient, topics: list[Topic]) -> list[str]:
+def _ensure(admin: TidyAdmin, topics: list[Topic]) -> list[str]:
     names = [topic.name for topic in topics]
     present = _describe(admin, names)
     for topic in topics:
@@ -117,12 +115,12 @@ def _ensure(admin: KafkaAdminClient, topics: list[Topic]) -> list[str]:
     return found
 
 
-def _describe(admin: KafkaAdminClient, names: list[str]) -> dict[str, dict[str, Any]]:
+def _describe(admin: TidyAdmin, names: list[str]) -> dict[str, dict[str, Any]]:
     described = admin.describe_topics(names)
     return {entry["name"]: entry for entry in described if entry["error_code"] == 0}
 
 
-def _create(admin: KafkaAdminClient, topic: Topic) -> None:
+def _create(admin: TidyAdmin, topic: Topic) -> None:
     try:
         admin.create_topics(
             {

