@@ -150,20 +150,20 @@ class Guard:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return f"not a callback: {error}"
         shape = self._callback_shapes().get(call.output)
-        if shape is None:
-            return "there is no such callback"
-        if shape != (len(call.inputs), len(call.state)):
-            return "this callback takes other inputs"
-        names = [f"{p.id}.{p.property}" for p in call.inputs]
+        inputs = {f"{part.id}.{part.property}" for part in call.inputs}
         outputs = call.outputs if isinstance(call.outputs, list) else [call.outputs]
-        wanted = [part for part in call.output.strip(".").split("...") if part]
-        if [f"{p.id}.{p.property}" for p in outputs] != [w.split("@")[0] for w in wanted]:
-            return "the outputs are not those of this callback"
-        if not set(call.changed) <= set(names):
-            return "what changed is not among the inputs"
-        if not all(_is_path(p) for p in call.inputs if p.property == "pathname"):
-            return "the address is not a path"
-        return ""
+        wanted = [part.split("@")[0] for part in call.output.strip(".").split("...") if part]
+        checks = (
+            (shape is None, "there is no such callback"),
+            (shape != (len(call.inputs), len(call.state)), "this callback takes other inputs"),
+            (
+                [f"{part.id}.{part.property}" for part in outputs] != wanted,
+                "these are not its outputs",
+            ),
+            (not set(call.changed) <= inputs, "what changed is not among the inputs"),
+            (not all(map(_is_sound, call.inputs)), "the address is not a path"),
+        )
+        return next((reason for is_odd, reason in checks if is_odd), "")
 
     def _with_headers(self, send: Send) -> Send:
         policy = self._policy()
@@ -185,8 +185,8 @@ class Guard:
         return wrapped
 
 
-def _is_path(part: _Property) -> bool:
-    return part.value is not None and part.value.startswith("/")
+def _is_sound(part: _Property) -> bool:
+    return part.property != "pathname" or (part.value or "").startswith("/")
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -219,7 +219,7 @@ def test_nothing_sticks_out_of_the_window(
     visit: Callable[..., Page], path: str, width: int, height: int
 ) -> None:
     page = visit(path, width, height)
-    page.locator(".slot.filled").first.wait_for()
+    page.locator("main .slot.filled").first.wait_for()
     page.wait_for_timeout(1000)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     name = (path.partition("?")[0].strip("/")) or "fleet"
