@@ -433,3 +433,34 @@ from pg_class c
 left join pg_inherits i on i.inhparent = c.oid
 where c.relname in ('samples', 'facility_rollup_10s', 'rack_rollup_1m', 'events', 'host_state')
 group by c.relname;
+
+-- name: has_messages
+-- A row once so many messages of a facility are stored.
+select 1
+from host_marks m
+join hosts h using (host_id)
+join facilities f using (facility_id)
+where f.facility = %(facility)s
+having sum(m.stored_messages) >= %(messages)s;
+
+-- name: sample_rows
+-- Fast samples.
+select count(*)
+from samples;
+
+-- name: sample_bytes
+-- Bytes of the fast samples with their indexes, partitions and chunks included, compressed or not.
+select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+from pg_class c
+where c.relkind = 'r'
+    and (
+        c.oid in (select inhrelid from pg_inherits where inhparent = 'samples'::regclass)
+        or c.relname like 'compress\_hyper\_%%chunk'
+    );
+
+-- name: collector_works
+-- A row once a collector has found everything that it needs.
+select 1
+from collectors
+where waiting_for is null
+limit 1;
