@@ -15,7 +15,7 @@ import numpy as np
 
 import sql
 from collector import live, quarantine, rollup
-from collector.batch import Batch
+from collector.batch import Batch, Row
 from collector.claims import Claim
 from collector.consumer import Partition
 from collector.copy_rows import END, SIGNATURE, Column, rows_of, timestamps
@@ -225,10 +225,20 @@ def _write_records(connection: Connection, batch: Batch) -> None:
         ("store_event", batch.events),
         ("store_heartbeat", batch.heartbeats),
         ("store_queue_sample", batch.snapshots),
-        ("merge_queue_state", batch.snapshots),
+        ("merge_queue_state", _newest_snapshots(batch.snapshots)),
     ):
         if rows:
             cursor.executemany(_ROWS[statement], rows)
+
+
+def _newest_snapshots(snapshots: Sequence[Row]) -> list[Row]:
+    """Return the newest snapshot of each queue, in key order, as rows are locked."""
+    newest: dict[tuple[int, str, str], Row] = {}
+    for row in snapshots:
+        key = (row["facility_id"], row["source"], row["queue"])
+        if key not in newest or newest[key]["time"] <= row["time"]:
+            newest[key] = row
+    return [newest[key] for key in sorted(newest)]
 
 
 def _merge_state(connection: Connection, samples: Sequence[SampleColumns]) -> None:
