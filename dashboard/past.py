@@ -5,9 +5,9 @@ memory and goes on. The failure is remembered like an answer, so that a slow que
 again at every tick.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from dash import html
 from dash.development.base_component import Component
@@ -18,6 +18,10 @@ from telemetry.errors import RetryableError
 
 # A range of single readings longer than this is cut: there are no rollups of one accelerator.
 SAMPLES_SPAN_S_MAX = 86_400
+# How long something made is remembered at most, whether or not it changes.
+KEPT_S = 600.0
+
+Made = TypeVar("Made")
 
 
 @dataclass(slots=True)
@@ -57,6 +61,36 @@ async def ask(
         else:
             past.rows[name] = found
     return past
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Something made, and what it was made from."""
+
+    made_from: tuple[object, ...] = ()
+    value: Any = None
+
+
+async def kept(
+    sources: Sources,
+    question: Hashable,
+    made_from: tuple[object, ...],
+    make: Callable[[], Made],
+) -> Made:
+    """Return what `make` makes, and make it only when something of `made_from` has changed.
+
+    Answers of `ask` are the same objects until they are asked again, so that comparing is cheap.
+    """
+
+    async def nothing() -> _Kept:
+        return _Kept()
+
+    holder: _Kept = await sources.history.get(("kept", question), KEPT_S, nothing)
+    if not holder.made_from or holder.made_from != made_from:
+        holder.value = make()
+        holder.made_from = made_from
+    made: Made = holder.value
+    return made
 
 
 def times(view: View) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""What the pages below Facility need on top of `fix_dashboard_data`: samples, history, alerts' lives.
+"""What the detail pages need on top of `fix_dashboard_data`: samples, history, alerts' lives.
 
 A few hosts have readings of every 5 s, events reach back a month, one board has moved between
 hosts, alerts have transitions and notifications. Run as
@@ -74,12 +74,15 @@ class Detail:
         for hour in np.arange(now_s - self.fleet.hours * 3600, now_s + 7200, 3600):
             _partition(db, "samples", float(hour))
             _partition(db, "slow_samples", float(hour))
+        db.execute("delete from samples")  # of one host that is detailed here
         fast = [m.name for m in CATALOGUE.group(Group.FAST)]
         slow = [m.name for m in CATALOGUE.group(Group.SLOW)]
         for _, gpu_ids, kind in detail_hosts(self.fleet):
             end_s = now_s - (260 if kind == "old" else 0)
             times = np.arange(end_s - self.fleet.hours * 3600, end_s, EVERY_S)
-            with db.cursor().copy(f"copy samples (time, gpu_id, {', '.join(fast)}) from stdin") as out:
+            with db.cursor().copy(
+                f"copy samples (time, gpu_id, {', '.join(fast)}) from stdin"
+            ) as out:
                 for n, gpu_id in enumerate(gpu_ids):
                     for second, row in zip(times, self._fast(kind, n, times, now_s), strict=True):
                         if kind == "hot" and 3000 < now_s - second < 3300:
@@ -134,10 +137,15 @@ class Detail:
                 ("tensor_active", 4.1), ("dram_active", 5.2), ("fp32_active", 0.4),
                 ("fp16_active", 0.6), ("fp64_active", 0.0),
             ):  # fmt: skip
-                shape[f"{name}_permille"] = load * part * rng.normal(1, 0.04, size).clip(0.8, 1.06)
-            for name, rate in (("pcie_transmit", 900), ("pcie_receive", 2100),
-                               ("nvlink_receive", 88_000), ("nvlink_transmit", 88_400)):  # fmt: skip
-                shape[f"{name}_mebibytes_per_second"] = load / 96 * rng.normal(rate, rate / 12, size)
+                spread = rng.normal(1, 0.04, size).clip(0.8, 1.06)
+                shape[f"{name}_permille"] = load * part * spread
+            for name, rate in (
+                ("pcie_transmit", 900), ("pcie_receive", 2100), ("nvlink_receive", 88_000),
+                ("nvlink_transmit", 88_400),
+            ):  # fmt: skip
+                shape[f"{name}_mebibytes_per_second"] = (
+                    load / 96 * rng.normal(rate, rate / 12, size)
+                )
         lost = (ago < 240) if (kind, n) == ("lost", 3) else np.zeros(size, bool)
         silent = (ago > 2500) & (ago < 2560) if (kind, n) == ("lost", 6) else np.zeros(size, bool)
         columns = []
@@ -157,7 +165,9 @@ class Detail:
             "power_limit_milliwatts": 700_000,
             "bar1_used_mebibytes": 6,
             "throttled_power_nanoseconds": int(4e12 - ago * 2e7),
-            "throttled_thermal_nanoseconds": int(max(0.0, 1100 - ago) * 9e8) if kind == "hot" else 0,
+            "throttled_thermal_nanoseconds": int(max(0.0, 1100 - ago) * 9e8)
+            if kind == "hot"
+            else 0,
             "ecc_corrected_volatile_count": 3 + int(pending) * 41,
             "ecc_uncorrected_volatile_count": int(pending),
             "ecc_corrected_aggregate_count": 190 + int(pending) * 41,
@@ -194,12 +204,10 @@ class Detail:
             (6600, texas, 17, None, "sxid", 20_034, "NVSwitch: LTSSM fault up", {"link": 31}),
         ]
         for day in range(1, 29):  # repeat offenders: the same boards again and again
-            for host, gpu, code, every in ((77, 2, 95, 5), (140, 0, 119, 4), (12, 1, 94, 9)):
+            for host, board, xid, every in ((77, 2, 95, 5), (140, 0, 119, 4), (12, 1, 94, 9)):
                 if day % every == 0:
                     at = day * 86_400 + 1000 * host
-                    happened += [
-                        (at + k, big, host, gpu, "xid", code, "", {}) for k in (0, 1, 2)
-                    ]
+                    happened += [(at + k, big, host, board, "xid", xid, "", {}) for k in (0, 1, 2)]
         for minute in (4, 9, 31, 47, 83, 110):  # programs that crash say so with Xids too
             happened.append((minute * 60, big, 60 + minute, 4, "xid", 13, "Graphics Exception", {}))
             happened.append((minute * 61, texas, minute, 1, "xid", 31, "MMU Fault", {}))
@@ -230,14 +238,17 @@ class Detail:
             " 700000, temperature_shutdown_celsius = 92, temperature_memory_max_celsius = 95,"
             " clock_sm_max_megahertz = 1980, pcie_generation_max = 5, pcie_width_max_lanes = 16,"
             " nvlinks_count = 18, mig_enabled = false, ecc_enabled = true, module_id = index + 1,"
-            " unsupported = '{utilization_jpeg_percent,utilization_ofa_percent,retired_pages_count}'"
+            " unsupported = array['utilization_jpeg_percent', 'utilization_ofa_percent',"
+            " 'retired_pages_count']"
             " where model like '%%H100%%'",
             (),
         )
 
     def _alerts(self, db: psycopg.Connection[Any], now_s: float) -> None:
         big = self.fleet.sites[0]
-        db.execute("delete from xid_policy")
+        # What stands in these tables for the other pages is too little here.
+        for table in ("xid_policy", "alert_rules", "alert_evaluators", "delivery_attempts"):
+            db.execute(f"delete from {table}")
         with db.cursor() as cursor:
             cursor.executemany(
                 "insert into xid_policy (code, meaning, vendor_action, class, severity, action,"

@@ -109,7 +109,7 @@ def figure(
         _waiting(parts, measure, names, steps),
         Panel("Oldest wait", "minutes", _each(window, rows, "oldest", names, steps)),
         Panel("Wait as the source tells it", "ms", _each(window, rows, "wait", names, steps)),
-        _flow(window, rows, steps),
+        *_flows(window, rows, steps),
     ]
     told = [p for p in panels if any((~np.isnan(line.values)).any() for line in p.lines)]
     drawn = timeline(axis, told or panels[:1], panel_px=150 if len(told) < 3 else 112)
@@ -147,16 +147,22 @@ def _each(
     ]
 
 
-def _flow(window: Window, rows: Sequence[Any], steps: int) -> Panel:
-    def total(column: str) -> Series:
-        parts = series.stacked(rows, window, column, KEYS)
-        return _padded(series.total(parts.values(), window.points) * 60, steps)
+def _flows(window: Window, rows: Sequence[Any], steps: int) -> list[Panel]:
+    """Return a panel a unit: jobs a minute and requests a minute are never added up."""
+    panels = []
+    for unit in sorted({row.unit for row in rows}):
+        own = [row for row in rows if row.unit == unit]
 
-    lines = [
-        Line("arrive", total("arrivals"), "load"),
-        Line("leave", total("completions"), "third", dash="dash"),
-    ]
-    return Panel("Arrival against completion", "a minute", lines, digits=1)
+        def total(column: str, own: Sequence[Any] = own) -> Series:
+            parts = series.stacked(own, window, column, KEYS)
+            return _padded(series.total(parts.values(), window.points) * 60, steps)
+
+        lines = [
+            Line("arrive", total("arrivals"), "load"),
+            Line("leave", total("completions"), "third", dash="dash"),
+        ]
+        panels.append(Panel("Arrival against completion", f"{unit} a minute", lines, digits=1))
+    return panels
 
 
 def _draw_outlook(drawn: Figure, window: Window, ahead: Outlook) -> None:

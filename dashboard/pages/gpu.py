@@ -8,42 +8,27 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-import numpy as np
 from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import elements, past, seat, shell
 from dashboard.broadcast import Slots, Sources
 from dashboard.charts import accelerator as charts
-from dashboard.charts import lanes, series
+from dashboard.charts import lanes
+from dashboard.charts.timeline import Figure
+from dashboard.pages import metrics
 from dashboard.past import Past
 from dashboard.picture import STALE_S_MIN, Host
 from dashboard.states import SENTENCES, SIGHTLESS, State
 from dashboard.view import View, Window
-from dashboard.wording import DASH, brief, moment, number, share, with_unit
-from telemetry.catalogue import CATALOGUE
-from telemetry.metrics import Group, Kind, Metric
+from dashboard.wording import moment, number, share, with_unit
+from telemetry.metrics import Group
 
 GOOD_FOR_S = 5.0
 IDENTITY_GOOD_FOR_S = 10.0
 RAW_ROWS = 24
 RAW_SPAN_S = 1800
 SLOW_STEP_S = 60
-# What the raw table shows; the CSV has every column.
-RAW_COLUMNS = (
-    "utilization_gpu_percent", "sm_active_permille", "tensor_active_permille",
-    "dram_active_permille", "memory_used_mebibytes", "temperature_gpu_celsius",
-    "temperature_memory_celsius", "temperature_margin_celsius", "power_milliwatts",
-    "clock_sm_megahertz", "clock_event_reasons_bitmask", "reader_status_code",
-    "read_failures_count",
-)  # fmt: skip
-FAMILIES = (
-    ("Load", ("utilization_", "sm_", "tensor_", "dram_", "fp", "graphics_", "processes_")),
-    ("Heat, power, clocks", ("temperature_", "power_", "energy_", "clock_", "throttled_", "perf")),
-    ("Memory and its errors", ("memory_", "bar1_", "ecc_", "sram_", "remap", "retired_")),
-    ("Links", ("pcie_", "nvlink_", "fabric_")),
-    ("Reader and recovery", ("",)),
-)
 
 
 def layout(view: View) -> list[Component]:
@@ -96,27 +81,41 @@ async def render(view: View, sources: Sources) -> Slots:
     )
     coarse = past.steady(window, interval_s=SLOW_STEP_S)
     found, slow, known = await _ask(view, sources, host, gpu_id, window, coarse)
-    grid = charts.on_grid(window, found.of("gpu_fast"), Group.FAST)
-    slow_grid = charts.on_grid(coarse, slow.of("gpu_slow"), Group.SLOW)
     who = next((row for row in known.of("accelerators") if row.gpu_id == gpu_id), None)
-    rows = charts.lanes_of(window, grid, found.of("alerts"))
+    alerts, events = found.of("alerts"), found.of("events")
+
+    def draw() -> tuple[Figure, Component, Figure, Component]:
+        grid = charts.on_grid(window, found.of("gpu_fast"), Group.FAST)
+        slow_grid = charts.on_grid(coarse, slow.of("gpu_slow"), Group.SLOW)
+        rows = charts.lanes_of(window, grid, alerts)
+        return (
+            lanes.figure(window, rows),
+            seat.looks_legend(lanes.shown_looks(rows)),
+            charts.figure(window, grid, who, events),
+            metrics.every(window, coarse, grid, slow_grid, who),
+        )
+
+    drawn = await past.kept(
+        sources,
+        ("gpu", gpu_id, past.times(view)),
+        (window, coarse, who, alerts, events, found.of("gpu_fast"), slow.of("gpu_slow")),
+        draw,
+    )
     index = int(picture.index_of[at])
     return {
         "gpu-title": {"children": seat.crumbs(view, picture, host, html.Span(f"GPU {index}"))},
         "gpu-switch": {"children": _siblings(view, sources, host, at)},
         "gpu-note": {"children": past.notes(window.note, found.trouble or slow.trouble)},
         "gpu-tiles": {"children": _tiles(sources, host, at, who)},
-        "gpu-alerts": {"children": seat.open_alerts(view, found.of("alerts"))},
-        "gpu-lanes": {"figure": lanes.figure(window, rows)},
-        "gpu-legend": {"children": seat.looks_legend(lanes.shown_looks(rows))},
-        "gpu-chart": {"figure": charts.figure(window, grid, who, found.of("events"))},
-        "gpu-events": {
-            "children": seat.event_table(view, found.of("events")[:20], with_place=False)
-        },
+        "gpu-alerts": {"children": seat.open_alerts(view, alerts)},
+        "gpu-lanes": {"figure": drawn[0]},
+        "gpu-legend": {"children": drawn[1]},
+        "gpu-chart": {"figure": drawn[2]},
+        "gpu-events": {"children": seat.event_table(view, events[:20], with_place=False)},
         "gpu-seats": {"children": _seats(view, sources, gpu_id, known.of("seats"))},
         "gpu-facts": {"children": _identity(who)},
-        "gpu-metrics": {"children": _metrics(window, coarse, grid, slow_grid, who)},
-        "gpu-raw": {"children": _raw(found.of("raw_fast"))},
+        "gpu-metrics": {"children": drawn[3]},
+        "gpu-raw": {"children": metrics.raw(found.of("raw_fast"))},
         "gpu-exports": {"children": _exports(view, window)},
     }
 
@@ -286,82 +285,6 @@ def _seats(view: View, sources: Sources, gpu_id: int, rows: Sequence[Any]) -> Co
     columns = (("Host", ""), ("Seat", ""), ("Listed", ""), ("Faults", "num"))
     note = f"followed by serial {rows[0].serial}" if rows[0].serial else "followed by UUID"
     return html.Div([elements.table(columns, shown, "tight"), html.Small(note)])
-
-
-def _metrics(
-    window: Window, coarse: Window, grid: charts.Grid, slow_grid: charts.Grid, who: Any
-) -> Component:
-    """Every entry of the catalogue, in families: newest value, its course, its extremes."""
-    absent = set(getattr(who, "unsupported", None) or ())
-    families: dict[str, list[Component]] = {name: [] for name, _ in FAMILIES}
-    for metric in CATALOGUE.metrics:
-        fast = metric.group is Group.FAST
-        row = _metric(metric, window if fast else coarse, grid if fast else slow_grid, absent)
-        families[_family(metric)].append(row)
-    return html.Div(
-        [
-            html.Div([html.H3(name), *rows], className="metric-family")
-            for name, rows in families.items()
-            if rows
-        ],
-        className="metrics",
-    )
-
-
-def _family(metric: Metric) -> str:
-    return next(name for name, starts in FAMILIES if metric.name.startswith(starts))
-
-
-def _metric(metric: Metric, window: Window, grid: charts.Grid, absent: set[str]) -> Component:
-    values = grid[metric.name]
-    known = values[~np.isnan(values)]
-    label = html.Span(metric.label, title=f"{metric.sentence} Source: {metric.source}.")
-    if not len(known):
-        why = "not offered by the driver" if metric.name in absent else "no reading in this range"
-        return html.Div([label, html.Small(why, className="absent")], className="metric")
-    low = grid.get(f"{metric.name}_min", values)
-    high = grid.get(f"{metric.name}_max", values)
-    bounds = f"{_said(float(np.nanmin(low)), metric)} to {_said(float(np.nanmax(high)), metric)}"
-    newest = float(known[-1])
-    if metric.kind is Kind.BITMASK and metric.name.startswith("clock_event"):
-        shown = lanes.reason_words(newest) or "none"
-    else:
-        shown = f"{_said(newest, metric)} {metric.unit}".strip()
-    chart = elements.spark(
-        series.rounded(values, 2),
-        f"{metric.label} over time",
-        start_s=window.start_s,
-        step_s=window.step_s,
-        unit=metric.unit,
-        high=100 if metric.unit == "%" else None,
-    )
-    return html.Div(
-        [label, chart, html.B(shown), html.Small(bounds)],
-        className="metric told",
-        title=metric.name,
-    )
-
-
-def _said(value: float, metric: Metric) -> str:
-    if abs(value) >= 10_000:
-        return brief(value)
-    return number(value, 1 if metric.scale != 1 and abs(value) < 100 else 0)
-
-
-def _raw(rows: Sequence[Any]) -> Component:
-    if not rows:
-        return elements.empty("No reading", "Nothing was stored in the last part of this range.")
-    metrics = [CATALOGUE.by_name[name] for name in RAW_COLUMNS]
-    shown = []
-    for row in rows:
-        values = [
-            DASH if (value := getattr(row, m.name)) is None else _said(value * m.scale, m)
-            for m in metrics
-        ]
-        shown.append([moment(row.time_s), *values])
-    heads = [(f"{m.label}, {m.unit}" if m.unit else m.label, "num") for m in metrics]
-    table = elements.table((("Time, UTC", ""), *heads), shown, "tight raw")
-    return html.Div(table, className="scroll")
 
 
 def _exports(view: View, window: Window) -> Component:

@@ -278,7 +278,7 @@ def _codes(kinds: Sequence[charts.Kind]) -> Component:
         [
             elements.tag(kind.words, tones.get(kind.severity, "")),
             number(kind.count),
-            kind.meaning or "not in the policy",
+            kind.meaning or ("not in the policy" if kind.words.startswith("Xid") else ""),
             kind.action or DASH,
             elements.since(kind.newest_s),
         ]

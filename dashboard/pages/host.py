@@ -16,6 +16,7 @@ from dashboard.charts import host as charts
 from dashboard.charts import lanes
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT
 from dashboard.charts.series import Series
+from dashboard.charts.timeline import Figure
 from dashboard.pages import gpu, rack
 from dashboard.past import Past
 from dashboard.picture import STALE_S_MIN, Host
@@ -86,18 +87,29 @@ async def render(view: View, sources: Sources) -> Slots:
     gpu_ids = picture.gpu_ids[host.first : host.last].tolist()
     indices = picture.index_of[host.first : host.last].tolist()
     found, known = await _ask(view, sources, host, gpu_ids, window)
-    trails = charts.trails(window, found.of("trail"), gpu_ids)
-    rows = charts.lanes_of(window, trails, indices, found.of("alerts"))
-    events = found.of("events")
+    events, alerts = found.of("events"), found.of("alerts")
+
+    def draw() -> tuple[Figure, Component, Figure]:
+        trails = charts.trails(window, found.of("trail"), gpu_ids)
+        rows = charts.lanes_of(window, trails, indices, alerts)
+        legend = seat.looks_legend(lanes.shown_looks(rows))
+        return lanes.figure(window, rows), legend, charts.figure(window, trails, indices, events)
+
+    drawn = await past.kept(
+        sources,
+        ("host", host.host_id, past.times(view)),
+        (window, indices, found.of("trail"), events, alerts),
+        draw,
+    )
     return {
         "host-title": {"children": seat.crumbs(view, picture, host)},
         "host-switch": {"children": _siblings(view, sources, host)},
         "host-note": {"children": past.notes(window.note, found.trouble)},
         "host-tiles": {"children": _tiles(sources, host, known)},
-        "host-alerts": {"children": seat.open_alerts(view, found.of("alerts"))},
-        "host-lanes": {"figure": lanes.figure(window, rows)},
-        "host-legend": {"children": seat.looks_legend(lanes.shown_looks(rows))},
-        "host-chart": {"figure": charts.figure(window, trails, indices, events)},
+        "host-alerts": {"children": seat.open_alerts(view, alerts)},
+        "host-lanes": {"figure": drawn[0]},
+        "host-legend": {"children": drawn[1]},
+        "host-chart": {"figure": drawn[2]},
         "host-gpus": {"children": _gpus(view, sources, host)},
         "host-events": {"children": seat.event_table(view, events[:EVENTS_SHOWN], with_place=True)},
         "host-exports": {"children": _export(view, window)},
@@ -247,7 +259,8 @@ def _gpus(view: View, sources: Sources, host: Host) -> Component:
 
 def _export(view: View, window: Window) -> Component:
     times = {"from_": f"{window.start_s:.0f}", "to": f"{window.end_s:.0f}", "range": None}
-    return html.A("CSV", href=view.href("/export/events.csv", **times), className="button")
+    href = view.href("/export/events.csv", **times)
+    return html.A("CSV", href=href, className="button", download="")
 
 
 def _facts(host: Host, known: Past) -> Component:

@@ -62,12 +62,18 @@ async def render(view: View, sources: Sources) -> Slots:
     measure = offered.get(word, Measure("entries", "entries", queues[0].unit))
     parts = charts.sizes(window, found.of("past"), measure)
     names = {} if chosen else {f.facility_id: f.title for f in picture.facilities}
+    drawn = await past.kept(
+        sources,
+        ("queues", values["facility_id"], word, past.times(view)),
+        (window, found.of("past"), names),
+        lambda: charts.figure(window, found.of("past"), parts, measure, names),
+    )
     return {
         "queues-switch": {"children": _switch(view, sources)},
         "queues-note": {"children": past.notes(window.note, found.trouble)},
         "queues-tiles": {"children": _tiles(queues, parts, measure, window, sources.now_s)},
         "queues-measures": {"children": _measures(view, offered, word)},
-        "queues-chart": {"figure": charts.figure(window, found.of("past"), parts, measure, names)},
+        "queues-chart": {"figure": drawn},
         "queues-silent": {"children": _not_told(queues, measure)},
         "queues-facilities": {
             "children": None if chosen else _by_facility(view, sources, parts, measure, window)
@@ -209,7 +215,7 @@ def _by_facility(
         ("Facility", ""), ("", ""), ("", "chart"), ("Waiting", "num"), ("Work", "num"),
         ("Oldest wait", "num"), ("Outlook", "wide"), ("Age", "num"),
     )  # fmt: skip
-    return elements.section("By facility", elements.table(columns, rows))
+    return elements.section("By facility", elements.table(columns, rows, "tight"))
 
 
 def _spark(values: series.Series, window: Window, measure: Measure, name: str) -> Component:
@@ -261,7 +267,7 @@ def _table(
         ("GPUs", "num"), ("Work", "num"), ("Wait", "num"), ("Arrive", ""), ("Outlook", "wide"),
         ("Age", "num"),
     )  # fmt: skip
-    return elements.table(columns, rows)
+    return elements.table(columns, rows, "tight")
 
 
 def _wait(queue: Any) -> list[Any]:

@@ -11,8 +11,9 @@ import numpy as np
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import elements, maps, seat, shell
+from dashboard import elements, maps, past, seat, shell
 from dashboard.broadcast import Slots, Sources
+from dashboard.charts import rack as charts
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT
 from dashboard.picture import STALE_S_MIN, Host, Rack
 from dashboard.states import HEALTHY, LABELS, SIGHTLESS, TROUBLED, Codes, State
@@ -22,6 +23,7 @@ from dashboard.wording import DASH, number, plural, watts, with_unit
 
 SIGNALS = ("state", "utilisation", "sm", "headroom", "temperature", "hbm", "power", "memory")
 HOSTS_SHOWN_MAX = 60
+GOOD_FOR_S = 10.0
 # Worst first: what the list of hosts is sorted by.
 GRAVITY = (
     State.LOST, State.FAILED, State.PREDICTED_FAILURE, State.DEGRADED, State.UNKNOWN, State.STALE,
@@ -42,7 +44,8 @@ def layout(view: View) -> list[Component]:
         for name in SIGNALS
     ]
     return [
-        shell.heading(view, elements.slot("rack-title"), elements.slot("rack-switch"), times=False),
+        shell.heading(view, elements.slot("rack-title"), elements.slot("rack-switch")),
+        elements.slot("rack-note"),
         elements.slot("rack-tiles", "Figures", "tiles"),
         elements.section(
             "Trays, as they stand",
@@ -50,6 +53,7 @@ def layout(view: View) -> list[Component]:
             elements.choices(signals, "Show in each cell"),
         ),
         elements.slot("rack-legend"),
+        elements.section("All of it over time", elements.graph("rack-chart")),
     ]
 
 
@@ -62,7 +66,20 @@ async def render(view: View, sources: Sources) -> Slots:
     if rack is None:
         return _nothing(view, sources)
     states = picture.states(sources.now_s)
+    window = past.steady(view.window(sources.now_s), interval_s=charts.STEP_S)
+    values = {
+        "rack_id": rack.rack_id,
+        "start_s": window.start_s,
+        "end_s": window.end_s,
+        "step_s": window.step_s,
+    }
+    found = await past.ask(
+        sources, "host", ("rack",), values,
+        question=(rack.rack_id, past.times(view)), good_for_s=GOOD_FOR_S,
+    )  # fmt: skip
     return {
+        "rack-note": {"children": past.notes(window.note, found.trouble)},
+        "rack-chart": {"figure": charts.figure(window, found.of("rack"))},
         "rack-title": {"children": seat.crumbs(view, picture, rack)},
         "rack-switch": {"children": _neighbours(view, sources, rack)},
         "rack-tiles": {"children": _tiles(sources, rack, states)},
@@ -83,7 +100,7 @@ def _nothing(view: View, sources: Sources) -> Slots:
     return {
         "rack-title": {"children": view.get("rack")},
         "rack-trays": {"children": told},
-        **{f"rack-{name}": {"children": None} for name in ("switch", "tiles", "legend")},
+        **{f"rack-{name}": {"children": None} for name in ("switch", "note", "tiles", "legend")},
     }
 
 
@@ -190,7 +207,7 @@ def _cell(view: View, sources: Sources, host: Host, n: int, state: State) -> Com
     said = " · ".join(seat.complaints(picture, n, state)) or LABELS[state]
     title = f"{host.name} GPU {index}: {said}"
     if math.isnan(value):
-        text = str(index) if signal == "state" else ("" if state in SIGHTLESS else DASH)
+        text = str(index) if signal == "state" else DASH
         tone = elements.TONES[state] if signal == "state" or state in SIGHTLESS else "untold"
         return dcc.Link(text, href=href, title=title, className=f"cell {tone}")
     shape = maps.SIGNALS[signal]

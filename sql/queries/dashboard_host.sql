@@ -163,6 +163,30 @@ where own.gpu_id = %(gpu_id)s
 order by a.present desc, a.first_seen desc
 limit 20;
 
+-- name: rack
+-- How a rack fared, by step: means and the extremes that matter.
+select
+    extract(epoch from date_bin(
+        make_interval(secs => %(step_s)s), bucket, 'epoch'::timestamptz
+    ))::float8 as bucket_s,
+    (sum(utilization_gpu_percent_sum)
+        / nullif(sum(utilization_gpu_percent_count), 0)::numeric)::float8 as load,
+    (sum(sm_active_permille_sum)
+        / nullif(sum(sm_active_permille_count), 0)::numeric / 10)::float8 as sm,
+    (sum(temperature_margin_celsius_sum)
+        / nullif(sum(temperature_margin_celsius_count), 0)::numeric)::float8 as headroom,
+    min(temperature_margin_celsius_min)::float8 as headroom_least,
+    max(temperature_gpu_celsius_max)::float8 as heat_most,
+    (sum(power_milliwatts_sum)
+        / nullif(sum(power_milliwatts_count), 0)::numeric / 1000)::float8 as power,
+    (sum(throttled_rows) / nullif(sum(sample_rows), 0)::numeric * 100)::float8 as throttled
+from rack_rollup_1m
+where rack_id = %(rack_id)s
+    and bucket >= to_timestamp(%(start_s)s)
+    and bucket < to_timestamp(%(end_s)s)
+group by 1
+order by 1;
+
 -- name: gpu_fast
 -- What one accelerator tells every tick, by step: gauges as mean and extremes, so that a spike of one
 -- sample stays; counters and codes as their highest, bit masks as every bit that was set.

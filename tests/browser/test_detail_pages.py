@@ -1,0 +1,318 @@
+"""Hosts, racks, accelerators, queues, health and alerts in a real browser.
+
+With FLEETGAUGE_SCREENSHOTS=1 the pictures in docs/screens/ are taken anew.
+"""
+
+import csv
+import io
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from playwright.sync_api import Page, expect
+
+from simulator.services.postgres import Postgres
+from telemetry.catalogue import CATALOGUE
+from telemetry.metrics import Group
+from tests.fix_browser import MakePage
+from tests.fix_dashboard_data import Fleet, make_schema
+from tests.fix_dashboard_detail import Detail
+from tests.fix_dashboard_serve import Serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+
+SCREENS = Path(__file__).parent.parent.parent / "docs" / "screens"
+TAKE = os.environ.get("FLEETGAUGE_SCREENSHOTS") == "1"
+PATIENCE_MS = 60_000
+
+LOST = "/host?facility=memphis-1&host=memphis-1-003-07"
+HOT_RACK = "/host?facility=memphis-1&rack=B03-02"
+PAGES = {
+    "hosts": "/host",
+    "host": LOST,
+    "gpu": f"{LOST}&gpu=3",
+    "rack": f"{HOT_RACK}&signal=headroom",
+    "queues": "/queues",
+    "health": "/health?range=6h",
+    "alerts": "/alerts",
+}
+
+
+class Stage:
+    """A database with a moving fleet in all detail, and the dashboard in front of it."""
+
+    def __init__(self, database: Postgres) -> None:
+        self.database = database
+        self.fleet = Fleet(database.address, hours=1.1)
+        self.detail = Detail(self.fleet)
+        self.serving = Serving(database_url=database.address)
+        self.address = self.serving.address
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._move)
+
+    def start(self) -> None:
+        make_schema(self.database.address)
+        now_s = time.time()
+        self.fleet.fill(now_s)
+        self.detail.fill(now_s)
+        self.serving.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.serving.stop()
+
+    def _move(self) -> None:
+        while not self._ended.wait(2.0):
+            try:
+                self.fleet.tick(time.time())
+                self.detail.tick(time.time())
+            except psycopg.OperationalError:
+                continue  # a test has stopped the database
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Postgres(durable=False) as database:
+        stage = Stage(database)
+        stage.start()
+        yield stage
+        stage.stop()
+
+
+@pytest.fixture
+def visit(stage: Stage, make_page: MakePage) -> Callable[..., Page]:
+    def go(path: str, width: int = 1440, height: int = 900, scheme: str = "dark") -> Page:
+        page = make_page(width, height, scheme)
+        page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        page.goto(stage.address + path)
+        expect(page.locator("#live")).to_contain_text("live ·")
+        return page
+
+    return go
+
+
+def bars(page: Page, chart: str) -> int:
+    """Wait until a chart has bars, and count them."""
+    page.locator(f"#{chart} .bars .point").first.wait_for(state="attached")
+    return page.locator(f"#{chart} .bars .point").count()
+
+
+def test_a_host_shows_what_each_accelerator_went_through(
+    visit: Callable[..., Page], console_errors: list[str]
+) -> None:
+    page = visit(LOST)
+    assert bars(page, "host-lanes") > 8
+    expect(page.locator("#host-legend")).to_contain_text("lost")
+    lanes = page.locator("#host-lanes")
+    for index in range(8):
+        expect(lanes).to_contain_text(f"GPU {index}")
+    expect(page.locator("#host-chart")).to_contain_text("Thermal headroom")
+    lost = page.locator("#host-gpus tr", has_text="GPU 3")
+    expect(lost).to_contain_text("lost")
+    expect(lost.locator("td.num").first).to_have_text("—")
+    expect(page.locator("#host-events")).to_contain_text("Xid 79")
+    expect(page.locator("#host-alerts")).to_contain_text("GPU 3 is lost")
+    assert console_errors == []
+
+
+def test_an_accelerator_has_every_metric_of_the_catalogue_and_where_it_has_been(
+    visit: Callable[..., Page], console_errors: list[str]
+) -> None:
+    page = visit(f"{LOST}&gpu=3")
+    rows = page.locator("#gpu-metrics .metric")
+    expect(rows).to_have_count(len(CATALOGUE.metrics))
+    expect(rows.filter(has_text="Retired pages")).to_contain_text("not offered by the driver")
+    seats = page.locator("#gpu-seats tbody tr")
+    expect(seats).to_have_count(2)
+    expect(seats.first).to_contain_text("now")
+    expect(page.locator("#gpu-facts")).to_contain_text("GPU-")
+    expect(page.locator("#gpu-tiles")).to_contain_text("lost")
+    expect(page.locator("#gpu-raw tbody tr").first).to_contain_text("—")
+    assert bars(page, "gpu-lanes") > 1
+    assert console_errors == []
+
+
+def test_readings_and_events_can_be_taken_away_as_csv(visit: Callable[..., Page]) -> None:
+    page = visit(f"{LOST}&gpu=0")
+    with page.expect_download() as download:
+        page.locator("#gpu-exports a").first.click()
+    assert re.match(
+        r"memphis-1-003-07-gpu0-samples-\d{8}T\d{6}Z-\d{8}T\d{6}Z\.csv",
+        download.value.suggested_filename,
+    )
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[0] == ["time", *(metric.name for metric in CATALOGUE.group(Group.FAST))]
+    assert len(rows) > 500
+    assert [row[0] for row in rows[1:]] == sorted(row[0] for row in rows[1:])
+    page.goto(page.url.replace("&gpu=0", ""))
+    with page.expect_download() as download:
+        page.locator("#host-exports a").click()
+    assert "xid,79" in Path(download.value.path()).read_text(encoding="utf-8")
+
+
+def test_a_rack_stands_tray_by_tray(visit: Callable[..., Page], console_errors: list[str]) -> None:
+    page = visit(HOT_RACK)
+    expect(page.locator("#rack-trays .tray:not(.tray-head)")).to_have_count(8)
+    expect(page.locator("#rack-trays .cell")).to_have_count(64)
+    expect(page.locator("#rack-trays .cell.s-lost")).to_have_count(1)
+    first = page.locator("#rack-trays .tray:not(.tray-head) .tray-number").first
+    expect(first).to_have_text("08")
+    page.get_by_role("link", name="Headroom").click()
+    cell = page.locator("#rack-trays .cell.on-ramp").first
+    expect(cell).to_have_text(re.compile(r"^-?\d+$"))
+    expect(page.locator("#rack-trays .cell.s-lost")).to_have_text("—")
+    assert cell.evaluate("e => getComputedStyle(e).backgroundImage").startswith("linear-gradient")
+    page.locator("#rack-trays .tray-name a").first.click()
+    expect(page.locator("#host-title")).to_contain_text("memphis-1-017-07")
+    assert console_errors == []
+
+
+def test_without_a_choice_the_hosts_that_need_somebody_come_worst_first(
+    visit: Callable[..., Page], console_errors: list[str]
+) -> None:
+    page = visit("/host")
+    rows = page.locator("#hosts-list tbody tr")
+    expect(rows.first).to_contain_text("lost")
+    expect(page.locator("#hosts-list")).to_contain_text("driver asks: reset the GPU")
+    expect(page.locator("#hosts-list")).to_contain_text("8 stale")
+    rows.first.locator("a").first.click()
+    expect(page.locator("#host-tiles")).to_contain_text("1 lost")
+    assert console_errors == []
+
+
+def test_queues_are_told_in_one_measure_at_a_time(
+    visit: Callable[..., Page], console_errors: list[str]
+) -> None:
+    page = visit("/queues")
+    expect(page.locator("#queues-silent")).to_contain_text("do not tell GPUs: chat, embed")
+    expect(page.locator("#queues-chart")).to_contain_text("train-large · Memphis 1")
+    expect(page.locator("#queues-chart")).to_contain_text("now")
+    shared = page.locator("#queues-table tr", has_text="shared")
+    expect(shared.locator(".age.stale")).to_be_visible()
+    page.locator("#queues-measures").get_by_role("link", name="requests").click()
+    expect(page.locator("#queues-silent")).to_contain_text("train-large")
+    expect(page.locator("#queues-chart")).to_contain_text("chat · south-central ND")
+    assert "signal=requests" in page.url
+    page.locator("#queues-switch").get_by_role("link", name="Memphis 1").click()
+    expect(page.locator("#queues-table tbody tr")).to_have_count(2)
+    assert console_errors == []
+
+
+def test_health_has_a_row_a_code_and_follows_boards_by_serial(
+    visit: Callable[..., Page], console_errors: list[str]
+) -> None:
+    page = visit("/health?range=6h")
+    chart = page.locator("#health-chart")
+    expect(chart).to_contain_text("Xid 79")
+    expect(chart).to_contain_text("Xid 13")
+    expect(page.locator("#health-key")).to_contain_text("wakes nobody")
+    expect(page.locator("#health-now tbody tr").first).to_contain_text("lost")
+    expect(page.locator("#health-now")).to_contain_text("row remap waits for a reset")
+    offenders = page.locator("#health-offenders tbody tr")
+    expect(offenders.first.locator(".mono")).to_have_text(re.compile(r"^\d{13}$"))
+    expect(offenders.first).to_contain_text("Xid")
+    expect(page.locator("#health-hosts")).to_contain_text("memphis-1-003-07")
+    page.locator("#health-switch").get_by_role("link", name="Texas 2").click()
+    expect(page.locator("#health-now")).to_contain_text("No accelerator")
+    assert console_errors == []
+
+
+def test_alerts_show_incidents_first_and_who_was_told(
+    visit: Callable[..., Page], console_errors: list[str]
+) -> None:
+    page = visit("/alerts")
+    incidents = page.locator("#alerts-incidents .incident")
+    expect(incidents).to_have_count(5)
+    assert bars(page, "alerts-lanes") >= 5
+    expect(page.locator("#alerts-notices tbody tr").first).to_contain_text("waiting")
+    expect(page.locator("#alerts-notices")).to_contain_text("Service Unavailable")
+    expect(page.locator("#alerts-silences")).to_contain_text("b. person")
+    expect(page.locator("#alerts-rules tbody tr").first).to_contain_text("failed")
+    page.get_by_role("link", name="3 GPUs lost").first.click()
+    expect(page.locator("#incident-alerts tbody tr")).to_have_count(3)
+    expect(page.locator("#incident-steps")).to_contain_text("pending to firing")
+    expect(page.locator("#incident-notices")).to_contain_text("sent")
+    assert bars(page, "incident-lanes") >= 3
+    assert console_errors == []
+
+
+def test_the_link_of_a_notice_about_one_alert_leads_to_its_incident(
+    visit: Callable[..., Page], stage: Stage
+) -> None:
+    with psycopg.connect(stage.database.address) as db:
+        row = db.execute("select max(alert_id) from alerts where rule = 'gpu_lost'").fetchone()
+    assert row is not None
+    page = visit(f"/alerts?alert={row[0]}")
+    expect(page.locator("#incident-title")).to_contain_text("3 GPUs lost")
+
+
+def test_what_is_not_there_is_said(visit: Callable[..., Page], console_errors: list[str]) -> None:
+    for path, words in (
+        ("/host?host=nowhere", "No such host"),
+        ("/host?facility=memphis-1&rack=nowhere", "No such rack"),
+        (f"{LOST}&gpu=77", "No such accelerator"),
+        ("/alerts?incident=999999", "No such incident"),
+    ):
+        page = visit(path)
+        expect(page.locator("#content")).to_contain_text(words)
+    assert console_errors == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_sticks_out_of_a_phone_and_charts_do_not_run_over_what_follows(
+    visit: Callable[..., Page], name: str
+) -> None:
+    page = visit(PAGES[name], 390, 844, "light")
+    page.wait_for_function("document.querySelectorAll('.skeleton').length === 0")
+    page.wait_for_timeout(1500)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    over = page.evaluate(
+        """() => [...document.querySelectorAll('.dash-graph')].filter(graph => {
+            const svg = graph.querySelector('.main-svg');
+            return svg && svg.getBoundingClientRect().height
+                > graph.getBoundingClientRect().height + 2;
+        }).length"""
+    )
+    assert over == 0
+    if TAKE:
+        page.screenshot(path=SCREENS / f"{name}-phone.png")
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_whole_in_both_themes(
+    visit: Callable[..., Page], console_errors: list[str], name: str, scheme: str
+) -> None:
+    page = visit(PAGES[name], scheme=scheme)
+    page.wait_for_function("document.querySelectorAll('.skeleton').length === 0")
+    assert page.evaluate("document.documentElement.scrollWidth") == 1440
+    if TAKE:
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(2500)
+        page.screenshot(path=SCREENS / f"{name}-{scheme}.png")
+    assert console_errors == []
+
+
+def test_without_a_database_a_host_stays_and_stops_calling_itself_live(
+    visit: Callable[..., Page], stage: Stage
+) -> None:
+    page = visit(LOST)
+    assert bars(page, "host-lanes") > 8
+    stage.database.kill()
+    try:
+        expect(page.locator("#live")).to_have_text("not live")
+        expect(page.locator("#banner")).to_contain_text("Data as of")
+        assert bars(page, "host-lanes") > 8
+        expect(page.locator("#host-gpus")).to_contain_text("GPU 3")
+    finally:
+        stage.database.start()
+    expect(page.locator("#live")).to_contain_text("live ·")

@@ -1,0 +1,117 @@
+"""State timelines: what counts as what, and where a stretch begins and ends."""
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dashboard.charts import lanes
+from dashboard.charts.lanes import LOOKS, Condition, Lane, Segment
+from dashboard.view import Window
+from telemetry.records import ReaderStatus
+
+WINDOW = Window(start_s=1000, end_s=1200, step_s=10)
+NAN = float("nan")
+
+
+def condition(
+    status: float = 0, reasons: float = 0, load: float = 50, headroom: float = 30
+) -> Condition:
+    parts = [np.array([value]) for value in (status, reasons, load, headroom)]
+    return Condition(int(lanes.conditions(*parts)[0]))
+
+
+def test_the_gravest_condition_wins() -> None:
+    assert condition() is Condition.BUSY
+    assert condition(load=0) is Condition.IDLE
+    assert condition(reasons=0x4) is Condition.POWER_CAP
+    assert condition(reasons=0x4 | 0x80) is Condition.BRAKE
+    assert condition(reasons=0x80 | 0x40) is Condition.HEAT
+    assert condition(reasons=0x40, status=ReaderStatus.LOST) is Condition.LOST
+
+
+def test_no_headroom_is_heat_even_when_the_driver_gives_no_reason() -> None:
+    assert condition(headroom=0) is Condition.HEAT
+
+
+def test_a_power_cap_on_an_idle_board_is_no_news() -> None:
+    assert condition(load=0, reasons=0x4) is Condition.IDLE
+
+
+def test_what_was_not_read_is_never_idle() -> None:
+    assert condition(status=NAN, reasons=NAN, load=NAN, headroom=NAN) is Condition.NO_DATA
+    assert condition(status=ReaderStatus.TIMEOUT, load=NAN) is Condition.SILENT
+    assert condition(status=ReaderStatus.LOST, load=NAN) is Condition.LOST
+
+
+def test_a_hole_is_a_stretch_of_its_own_and_what_came_before_is_blank() -> None:
+    codes = np.full(20, Condition.NO_DATA, np.int64)
+    codes[4:8] = Condition.BUSY
+    codes[12:20] = Condition.IDLE
+    found = lanes.stretches(codes, WINDOW)
+    told = [(s.start_s, s.end_s, s.look.label) for s in found]
+    assert told == [(1040, 1080, "busy"), (1080, 1120, "no data"), (1120, 1200, "idle")]
+
+
+def test_messages_on_their_way_are_not_called_silence() -> None:
+    codes = np.full(20, Condition.BUSY, np.int64)
+    codes[18:] = Condition.NO_DATA
+    assert [s.look.label for s in lanes.stretches(codes, WINDOW)] == ["busy"]
+    codes[10:] = Condition.NO_DATA
+    assert [s.look.label for s in lanes.stretches(codes, WINDOW)] == ["busy", "no data"]
+
+
+def test_without_any_reading_there_is_no_stretch() -> None:
+    codes = np.full(20, Condition.NO_DATA, np.int64)
+    assert lanes.stretches(codes, WINDOW) == []
+
+
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from(list(Condition)), min_size=20, max_size=20))
+def test_stretches_follow_one_another_and_say_what_the_steps_said(given: list[Condition]) -> None:
+    codes = np.array(given, np.int64)
+    found = lanes.stretches(codes, WINDOW)
+    for left, right in itertools.pairwise(found):
+        assert left.end_s == right.start_s
+        assert left.look is not right.look
+    for segment in found:
+        first = int((segment.start_s - WINDOW.start_s) // WINDOW.step_s)
+        assert LOOKS[given[first]] is segment.look
+
+
+def alert(rule: str, started_s: float, resolved_s: float | None) -> SimpleNamespace:
+    return SimpleNamespace(
+        rule=rule, severity="critical", started_s=started_s, resolved_s=resolved_s
+    )
+
+
+def test_an_open_alert_reaches_to_the_end_and_rules_have_lanes_of_their_own() -> None:
+    found = lanes.alert_lanes(WINDOW, [alert("gpu_lost", 1050, None), alert("thermal", 1010, 1020)])
+    assert [len(lane.segments) for lane in found] == [1, 1]
+    assert (found[0].segments[0].end_s, found[0].segments[0].open) == (1200, True)
+    assert (found[1].segments[0].end_s, found[1].segments[0].open) == (1020, False)
+    assert len({lane.name for lane in found}) == 2
+
+
+def test_a_figure_has_a_bar_a_stretch_and_escapes_what_is_not_its_own() -> None:
+    look = LOOKS[Condition.HEAT]
+    shown = [Lane("<b>x", [Segment(900, 1100, look, text="<i>y")])]
+    drawn = lanes.figure(WINDOW, shown)
+    [bar] = drawn["data"]
+    assert bar["base"] == [1_000_000]  # cut at the beginning of the axis
+    assert bar["x"] == [100_000]
+    assert "<i>" not in str(drawn)
+    assert "<b>x" not in str(drawn)
+
+
+def test_reasons_are_named_and_unknown_bits_are_shown() -> None:
+    assert lanes.reason_words(0x4 | 0x40) == "power cap, heat, by hardware"
+    assert lanes.reason_words(0x1000) == "0x1000"
+    assert lanes.reason_words(NAN) == ""
+
+
+def test_every_condition_has_its_own_look() -> None:
+    assert set(LOOKS) == set(Condition)
+    assert len({(look.colour, look.pattern) for look in LOOKS.values()}) == len(LOOKS)
