@@ -153,39 +153,31 @@ class Watchers:
             self._seen.webhooks.setdefault(str(message.get("facility")), now_s)
 
 
-def ages_of(part: Any, facility: str) -> Iterator[str]:
-    """Yield the times in the row of a facility, out of components as a page gets them."""
-    if isinstance(part, list):
-        for inner in part:
-            yield from ages_of(inner, facility)
-    if isinstance(part, dict):
-        props = part.get("props", part)
-        if str(props.get("className", "")).startswith("fleet-row") and part is not props:
-            if facility in _texts(props.get("children")):
-                yield from _values(props, "data-since")
-        else:
-            yield from ages_of(props.get("children"), facility)
+def ages_of(slot: Any, facility: str) -> Iterator[str]:
+    """Yield the times in the row of a facility, out of a slot as a page gets it.
+
+    A slot holds parts of {t: tag, a: attributes, c: children}; see `dashboard/markup.py`.
+    """
+    for row in _parts(slot["children"] if slot else None):
+        if row["a"].get("class", "").startswith("fleet-row") and facility in _texts(row):
+            for part in _parts(row):
+                if "data-since" in part["a"]:
+                    yield str(part["a"]["data-since"])
 
 
-def _texts(part: Any) -> Iterator[str]:
-    if isinstance(part, str):
-        yield part
-    elif isinstance(part, list):
-        for inner in part:
-            yield from _texts(inner)
-    elif isinstance(part, dict):
-        yield from _texts(part.get("props", part).get("children"))
+def _parts(content: Any) -> Iterator[dict[str, Any]]:
+    """Yield a part and all parts inside it."""
+    if isinstance(content, list):
+        for inner in content:
+            yield from _parts(inner)
+    elif isinstance(content, dict):
+        yield content
+        yield from _parts(content["c"])
 
 
-def _values(part: Any, name: str) -> Iterator[str]:
-    if isinstance(part, list):
-        for inner in part:
-            yield from _values(inner, name)
-    elif isinstance(part, dict):
-        props = part.get("props", part)
-        if name in props:
-            yield str(props[name])
-        yield from _values(props.get("children"), name)
+def _texts(part: dict[str, Any]) -> Iterator[str]:
+    for inner in _parts(part):
+        yield from (text for text in inner["c"] if isinstance(text, str))
 
 
 def _handler(take: Callable[[bytes, float], None]) -> type[BaseHTTPRequestHandler]:

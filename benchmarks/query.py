@@ -115,15 +115,18 @@ def ask_about(rows: FleetRows, raw_gpus: int, end: datetime) -> dict[str, Questi
     facility = {"facility_id": rows.one("some_facility", {})}
     day = _window("24h", end)
     worst = {"start_s": end.timestamp() - WORST_DAYS * 86_400, "end_s": end.timestamp()}
-    gpu = {"gpu_ids": [rows.one("middle_gpu", {"raw_gpus": raw_gpus})]}
+    gpu = {"gpu_id": rows.one("middle_gpu", {"raw_gpus": raw_gpus})}
+    rack = {"rack_id": rows.one("some_rack", {})}
     racks = {"rack_step_s": max(60, day["step_s"])}
     return {
         "fleet_1h": Question("dashboard_fleet", "load", _window("1h", end)),
         "facility_24h": Question("dashboard_facility", "rollup", day | facility),
         "facility_racks_24h": Question("dashboard_facility", "racks", day | facility | racks),
-        "gpu_24h_raw": Question("dashboard_host", "past", day | gpu),
+        "rack_24h": Question("dashboard_host", "rack", day | rack),
+        "gpu_24h_raw": Question("dashboard_host", "gpu_fast", day | gpu),
         "top_50_hottest": Question("bench", "hottest", {}),
-        "worst_30d": Question("dashboard_health", "offenders", worst),
+        "worst_30d": Question("dashboard_health", "worst_hosts", worst | {"facility_id": None}),
+        "offenders_30d": Question("dashboard_health", "offenders", {}),
     }
 
 

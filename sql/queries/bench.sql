@@ -464,3 +464,8 @@ select 1
 from collectors
 where waiting_for is null
 limit 1;
+
+-- name: some_rack
+-- One of the racks.
+select min(rack_id)
+from racks;

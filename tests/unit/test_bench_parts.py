@@ -1,39 +1,38 @@
 """The benches' own logic: what is compared with what, and what counts."""
 
+import json
+import re
 import time
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import numpy as np
+from dash import dcc, html
 
 from benchmarks.crowd import Notes, as_of
 from benchmarks.driver_alone import family_of
-from benchmarks.fleet_rows import Shape
+from benchmarks.fleet_rows import FleetRows, Shape
 from benchmarks.latency import delays_ms
 from benchmarks.latency_watch import ages_of
-from benchmarks.query import rows_scanned
+from benchmarks.query import ask_about, rows_scanned
 from benchmarks.recorded import Recording
 from benchmarks.wall_paint import figures_of
+from dashboard.markup import encode
 from simulator.nvml.library import function_names
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Group
 
 
-def component(kind: str, **props: object) -> dict[str, object]:
-    return {"type": kind, "namespace": "dash_html_components", "props": props}
-
-
-def fleet_row(facility: str, since: str) -> dict[str, object]:
-    age = component("Span", children="?", **{"className": "age", "data-since": since})
-    name = component("Div", children=[component("Link", children=facility)], className="cell-name")
-    return component(
-        "Div",
-        children=[name, component("Div", children=age, className="cell-age")],
-        className="fleet-row",
-    )
+def facility_row(facility: str, since: str) -> html.Div:
+    since_then: dict[str, Any] = {"data-since": since}
+    age = html.Span("?", className="age", **since_then)
+    name = html.Div([dcc.Link(facility, href="/facility")], className="cell-name")
+    return html.Div([name, html.Div(age, className="cell-age")], className="fleet-row is-stale")
 
 
 def test_the_time_in_a_facilitys_row_is_found_and_no_other() -> None:
-    rows = {"children": [fleet_row("load", "1.0"), fleet_row("probe", "2.5")]}
+    parts = [html.Div("head"), facility_row("load", "1.0"), facility_row("probe", "2.5")]
+    rows = json.loads(encode({"children": parts}))
     assert list(ages_of(rows, "probe")) == ["2.5"]
     assert list(ages_of(rows, "elsewhere")) == []
     assert list(ages_of(None, "probe")) == []
@@ -67,6 +66,20 @@ def test_rows_that_a_plan_threw_away_were_scanned_too() -> None:
         ],
     }
     assert rows_scanned(plan) == 300
+
+
+class OneOfEach:
+    """A fleet of which every question has the same answer."""
+
+    def one(self, _name: str, _parameters: object) -> int:
+        return 1
+
+
+def test_what_is_asked_are_statements_of_the_pages_with_all_they_need() -> None:
+    questions = ask_about(cast("FleetRows", OneOfEach()), 4, datetime.now(UTC))
+    for name, question in questions.items():
+        needed = set(re.findall(r"%\((\w+)\)s", question.statement))
+        assert needed <= set(question.parameters), name
 
 
 def test_the_time_of_the_data_is_read_off_a_message() -> None:
