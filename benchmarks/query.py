@@ -114,6 +114,7 @@ def ask_about(rows: FleetRows, raw_gpus: int, end: datetime) -> dict[str, Questi
     """Return what is asked, by the name of its figure."""
     facility = {"facility_id": rows.one("some_facility", {})}
     day = _window("24h", end)
+    whole_fleet = {"facility_id": None}
     worst = {"start_s": end.timestamp() - WORST_DAYS * 86_400, "end_s": end.timestamp()}
     gpu = {"gpu_id": rows.one("middle_gpu", {"raw_gpus": raw_gpus})}
     rack = {"rack_id": rows.one("some_rack", {})}
@@ -125,8 +126,8 @@ def ask_about(rows: FleetRows, raw_gpus: int, end: datetime) -> dict[str, Questi
         "rack_24h": Question("dashboard_host", "rack", day | rack),
         "gpu_24h_raw": Question("dashboard_host", "gpu_fast", day | gpu),
         "top_50_hottest": Question("bench", "hottest", {}),
-        "worst_30d": Question("dashboard_health", "worst_hosts", worst | {"facility_id": None}),
-        "offenders_30d": Question("dashboard_health", "offenders", {}),
+        "worst_30d": Question("dashboard_health", "worst_hosts", worst | whole_fleet),
+        "offenders_30d": Question("dashboard_health", "offenders", whole_fleet),
     }
 
 
