@@ -69,6 +69,11 @@ class Detail:
                 " where host_id = any(%s)",
                 (_time(now_s), host_ids),
             )
+            # `Fleet.tick` knows nothing of a lost board and writes readings of it.
+            db.execute(
+                "delete from samples where gpu_id = %s and reader_status_code = 0 and time > %s",
+                (self.fleet.sites[0].gpu_ids[LOST_HOST][3], _time(now_s - 60)),
+            )
 
     def _samples(self, db: psycopg.Connection[Any], now_s: float) -> None:
         for hour in np.arange(now_s - self.fleet.hours * 3600, now_s + 7200, 3600):

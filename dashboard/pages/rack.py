@@ -212,9 +212,9 @@ def _cell(view: View, sources: Sources, host: Host, n: int, state: State) -> Com
         return dcc.Link(text, href=href, title=title, className=f"cell {tone}")
     shape = maps.SIGNALS[signal]
     level = min(1.0, max(0.0, (value - shape.low) / (shape.high - shape.low)))
-    ink = "light" if (shape.ramp == "headroom" and level < 0.2) else "dark" if level > 0.6 else ""
-    if shape.ramp == "headroom":
-        ink = ink if ink == "light" else ""
+    ink = "dark" if level > 0.6 else ""
+    if shape.ramp == "headroom":  # bright at its lower end, dark at its upper one
+        ink = "hot" if level < 0.1 else "warm" if level < 0.45 else ""
     return dcc.Link(
         number(value),
         href=href,

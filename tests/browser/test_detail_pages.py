@@ -34,7 +34,7 @@ LOST = "/host?facility=memphis-1&host=memphis-1-003-07"
 HOT_RACK = "/host?facility=memphis-1&rack=B03-02"
 PAGES = {
     "hosts": "/host",
-    "host": LOST,
+    "host": f"{LOST}&range=15m",
     "gpu": f"{LOST}&gpu=3",
     "rack": f"{HOT_RACK}&signal=headroom",
     "queues": "/queues",
