@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from telemetry.clock import Clock
+from telemetry.errors import RetryableError
 
 ANSWERS_MAX = 512
 
@@ -32,13 +33,22 @@ class History:
     async def get(
         self, question: Hashable, good_for_s: float, ask: Callable[[], Awaitable[Any]]
     ) -> Any:
-        """Return the answer, from memory while it is good."""
+        """Return the answer, from memory while it is good, or while no newer can be had.
+
+        Raises:
+            RetryableError: it cannot be had, and never was.
+        """
         if (answer := self._fresh(question)) is not None:
             return answer.value
         async with self._asking.setdefault(question, asyncio.Lock()):
             try:
                 if (answer := self._fresh(question)) is None:
-                    value = await ask()
+                    try:
+                        value = await ask()
+                    except RetryableError:
+                        if question not in self._answers:
+                            raise
+                        return self._answers[question].value
                     answer = _Answer(self._clock.monotonic_s() + good_for_s, value)
                     self._answers[question] = answer
                     while len(self._answers) > ANSWERS_MAX:

@@ -12,7 +12,6 @@ from dash.development.base_component import Component
 
 from dashboard import elements
 from dashboard.broadcast import Sources
-from dashboard.picture import Picture
 from dashboard.view import View
 from dashboard.wording import plural
 
@@ -51,8 +50,10 @@ def count_by_severity(rows: list[Any]) -> dict[str, int]:
     return dict(Counter(row.severity for row in rows))
 
 
-def listing(view: View, rows: list[Any] | None, picture: Picture) -> Component:
+def listing(view: View, rows: list[Any] | None, sources: Sources) -> Component:
     """Return incidents as sentences: what, where, for how long, and who has it."""
+    if rows is None and sources.trouble:
+        return elements.empty("Incidents are not known now", sources.trouble)
     if rows is None:
         return elements.empty(
             "No alerts program has run yet",
@@ -61,7 +62,7 @@ def listing(view: View, rows: list[Any] | None, picture: Picture) -> Component:
         )
     if not rows:
         return html.Div([html.I(className="tick"), "No open incident."], className="all-well")
-    names = {f.facility_id: (f.title, f.slug) for f in picture.facilities}
+    names = {f.facility_id: (f.title, f.slug) for f in sources.picture.facilities}
     shown = [_sentence(view, row, names) for row in rows[:SHOWN_MAX]]
     if len(rows) > SHOWN_MAX:
         words = f"and {plural(len(rows) - SHOWN_MAX, 'more incident')}"

@@ -14,11 +14,13 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 import sql
 from dashboard.settings import DashboardSettings
+from telemetry.clock import Clock, SystemClock
 from telemetry.errors import RetryableError
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 3
+REFUSE_S = 2.0
 
 Parameters = Mapping[str, Any]
 
@@ -26,13 +28,15 @@ Parameters = Mapping[str, Any]
 class Queries:
     """Named queries on a pool that opens by itself and comes back by itself."""
 
-    def __init__(self, settings: DashboardSettings) -> None:
+    def __init__(self, settings: DashboardSettings, clock: Clock | None = None) -> None:
         # The settings of a session, sent with the connection: the server enforces them.
         options = (
             "-c default_transaction_read_only=on"
             f" -c statement_timeout={settings.statement_timeout_ms}"
             " -c timezone=UTC -c application_name=fleetgauge-dashboard -c jit=off"
         )
+        self._clock = clock or SystemClock()
+        self._refuse_until_s = 0.0
         self._pool = AsyncConnectionPool(
             settings.database_url,
             kwargs={
@@ -65,11 +69,16 @@ class Queries:
             RetryableError: the database is away, too slow, or lacks a table that is to come.
         """
         statement = sql.queries(f"dashboard_{file}")[name]
+        if self._clock.monotonic_s() < self._refuse_until_s:
+            raise RetryableError("the database does not answer")
         try:
             async with self._pool.connection() as connection:
                 cursor = await connection.execute(statement, parameters or {}, binary=True)
                 return await cursor.fetchall()
         except PoolTimeout as error:
+            # One has waited in vain: for a moment the others need not, or a page of several
+            # queries would take as many time-outs to show what it has in memory.
+            self._refuse_until_s = self._clock.monotonic_s() + REFUSE_S
             raise RetryableError("the database does not answer") from error
         except psycopg.errors.QueryCanceled as error:
             raise RetryableError(f"the query {name} took too long and was stopped") from error

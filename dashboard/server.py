@@ -34,11 +34,12 @@ ASSETS = Path(__file__).with_name("assets")
 def build(settings: DashboardSettings) -> App:
     """Return the ASGI application of one process."""
     modules = {path: import_module(name) for path, name in PAGES.items()}
-    queries = Queries(settings)
+    clock = SystemClock()
+    queries = Queries(settings, clock)
     broadcaster = Broadcaster(
         queries,
         {path: module.render for path, module in modules.items()},
-        SystemClock(),
+        clock,
         tick_interval_s=settings.tick_interval_s,
         viewers_max=settings.viewers_max,
         views_max=settings.views_max,

@@ -1,5 +1,6 @@
 """Facility: load, heat and queue of one facility on one time axis, and its racks as a grid."""
 
+import contextlib
 import math
 from typing import Any
 
@@ -16,6 +17,7 @@ from dashboard.states import TROUBLED, Codes, State
 from dashboard.summary import Summary, age_limit_s, short_place, summarise
 from dashboard.view import View, Window
 from dashboard.wording import DASH, brief, drain_words, duration, number, share, watts, with_unit
+from telemetry.errors import RetryableError
 
 NAME = "Facility"
 
@@ -80,7 +82,9 @@ async def render(view: View, sources: Sources) -> Slots:
     window = view.window(sources.now_s)
     past = await _past(view, window, facility, sources)
     backlog = charts.backlog_parts(window, past["queues"])
-    opened = await incidents.opened(sources)
+    opened: list[Any] | None = None
+    with contextlib.suppress(RetryableError):  # the page goes on with what is in memory
+        opened = await incidents.opened(sources)
     own = None if opened is None else [r for r in opened if r.facility_id == facility.facility_id]
     trend = series.drain(series.total(backlog.values(), window.points), window.step_s)
     queues = [q for q in picture.queues if q.facility_id == facility.facility_id]
@@ -95,7 +99,7 @@ async def render(view: View, sources: Sources) -> Slots:
         "facility-racks": {"children": _racks(view, sources, facility, states)},
         "facility-legend": {"children": _legend(_signal(view))},
         "facility-queues": {"children": _queues(queues, backlog, window)},
-        "facility-incidents": {"children": incidents.listing(view, own, picture)},
+        "facility-incidents": {"children": incidents.listing(view, own, sources)},
         "facility-hot": {"children": _hot(view, picture, facility, states, sources.now_s)},
         "facility-events": {"children": _events(view, facility, past["events"])},
     }
@@ -141,14 +145,16 @@ async def _past(
     }
     times = (view.range_name, view.get("from"), view.get("to"))
     good_for_s = max(HISTORY_GOOD_FOR_S, window.step_s / 4)
-    found = {}
+    found: dict[str, list[Any]] = {}
     for name in ("rollup", "racks", "queues", "events"):
 
         async def ask(name: str = name) -> list[Any]:
             return await sources.queries.rows("facility", name, values)
 
         question = ("facility", name, facility.facility_id, *times)
-        found[name] = await sources.history.get(question, good_for_s, ask)
+        found[name] = []
+        with contextlib.suppress(RetryableError):
+            found[name] = await sources.history.get(question, good_for_s, ask)
     return found
 
 

@@ -3,6 +3,7 @@
 One row a facility, the totals above, open incidents and every accelerator below.
 """
 
+import contextlib
 import math
 from typing import Any
 
@@ -16,6 +17,7 @@ from dashboard.states import TROUBLED, State
 from dashboard.summary import Summary, age_limit_s, summarise
 from dashboard.view import View, Window
 from dashboard.wording import DASH, brief, drain_words, number, plural, share, watts, with_unit
+from telemetry.errors import RetryableError
 
 NAME = "Fleet"
 
@@ -36,13 +38,16 @@ def layout(view: View) -> list[Component]:
         shell.heading(view, "Fleet"),
         elements.slot("fleet-tiles", "Totals", "tiles"),
         elements.slot("fleet-rows", "Facilities", "fleet-rows"),
-        elements.section("Open incidents", elements.slot("fleet-incidents")),
+        elements.section(
+            "Open incidents", elements.slot("fleet-incidents"), class_name="fleet-incidents"
+        ),
         elements.section(
             "Every accelerator",
             elements.slot("fleet-map", "Map", "map-band"),
             elements.choices(signals, "Colour by"),
+            "fleet-map",
         ),
-        elements.slot("fleet-legend"),
+        elements.slot("fleet-legend", class_name="fleet-legend"),
     ]
 
 
@@ -52,8 +57,12 @@ async def render(view: View, sources: Sources) -> Slots:
     summaries, states = summarise(sources.picture, sources.now_s)
     if not summaries:
         return _nothing_yet(sources)
-    load, queues = await _history(view, window, sources)
-    opened = await incidents.opened(sources)
+    load: dict[int, Any] = {}
+    queues: dict[int, series.Series] = {}
+    opened: list[Any] | None = None
+    with contextlib.suppress(RetryableError):  # the page goes on with what is in memory
+        load, queues = await _history(view, window, sources)
+        opened = await incidents.opened(sources)
     by_facility = incidents.count_by_facility(opened)
     rows = [
         _row(
@@ -82,7 +91,7 @@ async def render(view: View, sources: Sources) -> Slots:
         "fleet-rows": {"children": [_head(), *rows]},
         "fleet-map": {"children": elements.canvas("mosaic", spec, label, "mosaic")},
         "fleet-legend": {"children": shell.signal_legend(signal)},
-        "fleet-incidents": {"children": incidents.listing(view, opened, sources.picture)},
+        "fleet-incidents": {"children": incidents.listing(view, opened, sources)},
     }
 
 
@@ -148,7 +157,13 @@ def _tiles(summaries: list[Summary], opened: list[Any] | None) -> list[Component
     facilities = plural(len(summaries), "facility", "facilities")
     # One decimal would hide three lost accelerators among thousands.
     return [
-        elements.tile("Contracted", number(contracted), f"accelerators, {facilities}"),
+        elements.tile(
+            "Contracted"
+            if any(s.facility.row.contracted_accelerators for s in summaries)
+            else "Known",
+            number(contracted),
+            f"accelerators, {facilities}",
+        ),
         elements.tile(
             "Seen now",
             number(seen),
@@ -185,7 +200,7 @@ def _power_tile(summaries: list[Summary]) -> Component:
 
 def _incident_tile(opened: list[Any] | None) -> Component:
     if opened is None:
-        return elements.tile("Incidents", DASH, "no alerts program")
+        return elements.tile("Incidents", DASH, "not known")
     counts = incidents.count_by_severity(opened)
     value: list[Any] = []
     for severity in elements.SEVERITIES:

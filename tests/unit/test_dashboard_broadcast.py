@@ -192,6 +192,21 @@ def test_one_question_is_asked_once_however_many_want_it() -> None:
     assert len(asked) == 1
 
 
+def test_while_the_database_is_away_the_last_answer_stands() -> None:
+    history = History(SystemClock())
+
+    async def answer() -> int:
+        return 7
+
+    async def fail() -> int:
+        raise RetryableError("away")
+
+    async def both() -> list[int]:
+        return [await history.get("q", 0.0, answer), await history.get("q", 0.0, fail)]
+
+    assert asyncio.run(both()) == [7, 7]
+
+
 def test_a_failed_question_is_asked_again() -> None:
     history = History(SystemClock())
 
