@@ -22,8 +22,8 @@ SEARCH_CHARS_MAX = 80
 SEARCH_CHARS_MIN = 2
 # A range drawn on one of these becomes the range of the page.
 TIME_CHARTS = (
-    "facility-chart", "host-chart", "host-lanes", "gpu-chart", "gpu-lanes", "queues-chart",
-    "health-chart", "health-lanes", "alerts-lanes", "pipeline-chart",
+    "facility-chart", "rack-chart", "host-chart", "host-lanes", "gpu-chart", "gpu-lanes",
+    "queues-chart", "health-chart", "alerts-lanes", "pipeline-chart",
 )  # fmt: skip
 
 
