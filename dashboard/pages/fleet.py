@@ -72,7 +72,7 @@ async def render(view: View, sources: Sources) -> Slots:
             summary,
             load,
             queues,
-            by_facility.get(summary.facility.facility_id),
+            None if opened is None else by_facility.get(summary.facility.facility_id, {}),
         )
         for summary in summaries
     ]
@@ -245,7 +245,7 @@ def _row(
         _load(window, summary, load.get(facility.facility_id)),
         _thermal(summary),
         _backlog(now_s, window, summary, queues.get(facility.facility_id)),
-        html.Div(elements.pills(counts or {}), className="cell-incidents"),
+        html.Div(_incidents(counts), className="cell-incidents"),
         html.Div(_age(summary), className="cell-age"),
     ]
     return html.Div(cells, className="fleet-row is-stale" if summary.is_stale else "fleet-row")
@@ -255,6 +255,11 @@ def short_model(model: str) -> str:
     """Return a model's name without what all of them share."""
     words = model.removeprefix("NVIDIA ").replace("-", " ").split()
     return words[0] if words else model
+
+
+def _incidents(counts: dict[str, int] | None) -> Component:
+    """Nobody judges: then `none` would be a claim."""
+    return html.Span(DASH, className="quiet") if counts is None else elements.pills(counts)
 
 
 def _capacity(summary: Summary) -> Component:
