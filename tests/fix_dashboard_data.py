@@ -6,13 +6,11 @@ events, heartbeats, quarantine, incidents. `tick` keeps it moving. Values are se
 Run as `python -m tests.fix_dashboard_data POSTGRES_URL` it fills a database and keeps it moving.
 """
 
-import json
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ import pytest
 from collector.migrate import migrate
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Group
+from tests.fix_dashboard_troubles import Troubles, moment, one_value
 
 ROLLED = tuple(metric.name for metric in CATALOGUE.rollup())
 STATE_COLUMNS = (
@@ -88,7 +87,7 @@ def sites() -> list[Site]:
     ]  # fmt: skip
 
 
-class Fleet:
+class Fleet(Troubles):
     """Fills a database and keeps it moving."""
 
     def __init__(self, url: str, hours: float = 24.0, seed: int = 7) -> None:
@@ -126,33 +125,33 @@ class Fleet:
             self._write_samples(connection, np.array([now_s]))
             connection.execute(
                 "update alert_evaluators set reported_at = %(t)s, passed_at = %(t)s",
-                {"t": _time(now_s)},
+                {"t": moment(now_s)},
             )
             connection.execute(
                 "update collectors set reported_at = %s, rows_stored = rows_stored + 5000",
-                (_time(now_s),),
+                (moment(now_s),),
             )
             connection.execute(
                 "update agent_state set time = %s where host_id not in (select"
                 " host_id from hosts join facilities using (facility_id) where facility ="
                 " 'dublin-1')",
-                (_time(now_s),),
+                (moment(now_s),),
             )
 
     def _places(self, db: psycopg.Connection[Any], site: Site, now_s: float) -> None:
-        site.facility_id = _one(
+        site.facility_id = one_value(
             db,
             "insert into facilities (tenant, facility, display_name, provider, region,"
             " contracted_accelerators, contracted_power_watts, first_seen)"
             " values ('acme', %s, %s, %s, %s, %s, %s, %s) returning facility_id",
             (site.name, site.title or None, site.provider or None, site.region or None,
              site.contracted or None, site.contracted * 1200 or None,
-             _time(now_s - self.hours * 3600)),
+             moment(now_s - self.hours * 3600)),
         )  # fmt: skip
         for rack in range(site.racks):
             hall = "ABCDEF"[rack * site.halls // site.racks]
             row = f"{rack // 8 + 1:02d}"
-            rack_id = _one(
+            rack_id = one_value(
                 db,
                 "insert into racks (facility_id, hall, row, rack) values (%s, %s, %s, %s)"
                 " returning rack_id",
@@ -171,12 +170,12 @@ class Fleet:
         slot: int,
         now: float,
     ) -> None:
-        host_id = _one(
+        host_id = one_value(
             db,
             "insert into hosts (facility_id, rack_id, host, tray, driver_version, agent_version,"
             " kernel_version, inventory_time) values (%s, %s, %s, %s, '590.48.01', '0.1.0',"
             " '6.8.0-64', %s) returning host_id",
-            (site.facility_id, rack_id, name, f"{slot + 1:02d}", _time(now - 600)),
+            (site.facility_id, rack_id, name, f"{slot + 1:02d}", moment(now - 600)),
         )
         site.host_ids.append(host_id)
         identity = [
@@ -199,8 +198,8 @@ class Fleet:
             "insert into agent_state (host_id, time, boot_epoch, agent_version,"
             " sample_interval_ms, tick_duration_us, spool_messages, spool_bytes, spool_oldest,"
             " resident_bytes) values (%s, %s, 1, '0.1.0', 1000, 9800, %s, %s, %s, 41000000)",
-            (host_id, _time(now - (260 if site.stale else 1)), 26 if site.stale else 1,
-             83_000 if site.stale else 3_100, _time(now - 255) if site.stale else None),
+            (host_id, moment(now - (260 if site.stale else 1)), 26 if site.stale else 1,
+             83_000 if site.stale else 3_100, moment(now - 255) if site.stale else None),
         )  # fmt: skip
 
     def _values(self, site: Site, now_s: float) -> dict[str, np.ndarray[Any, Any]]:
@@ -261,9 +260,9 @@ class Fleet:
                 for n, host_id in enumerate(site.host_ids):
                     if site.name == "texas-2" and n in (40, 41):
                         continue  # known, never read
-                    stamp = _time(now_s - (400 if site.name == "texas-2" and n == 90 else 0))
+                    stamp = moment(now_s - (400 if site.name == "texas-2" and n == 90 else 0))
                     copy.write_row(
-                        [host_id, stamp, stamp, _time(now_s), 1, self.seq, site.gpu_ids[n],
+                        [host_id, stamp, stamp, moment(now_s), 1, self.seq, site.gpu_ids[n],
                          *(_integers(values[name][n]) for name in STATE_COLUMNS)]
                     )  # fmt: skip
             cursor.execute("delete from host_state where host_id in (select host_id from fresh)")
@@ -281,7 +280,7 @@ class Fleet:
                 lift = 17 if n == site.hot_rack else float(self.rng.normal(0, 2))
                 gpus = site.hosts_per_rack * site.gpus_per_host
                 for bucket, row in zip(minutes, self._sums(site, minutes, gpus, lift), strict=True):
-                    copy.write_row([_time(bucket), rack_id, gpus * 60, 0, *row])
+                    copy.write_row([moment(bucket), rack_id, gpus * 60, 0, *row])
 
     def _rollup(
         self,
@@ -295,14 +294,14 @@ class Fleet:
         if replace:
             db.execute(
                 "delete from facility_rollup_10s where facility_id = %s and bucket = %s",
-                (site.facility_id, _time(buckets[0])),
+                (site.facility_id, moment(buckets[0])),
             )
         columns = _columns("facility_id")
         with db.cursor().copy(f"copy facility_rollup_10s ({columns}) from stdin") as copy:
             hot = 12 if site.hot_rack is not None else 0
             for bucket, row in zip(buckets, self._sums(site, buckets, gpus, hot), strict=True):
                 throttled = int(gpus * 10 * (0.01 if hot and bucket % 3600 < 900 else 0))
-                copy.write_row([_time(bucket), site.facility_id, gpus * 10, throttled, *row])
+                copy.write_row([moment(bucket), site.facility_id, gpus * 10, throttled, *row])
 
     def _sums(
         self, site: Site, buckets: "np.ndarray[Any, Any]", gpus: int, lift: float
@@ -339,12 +338,12 @@ class Fleet:
         end_s = now_s - (260 if site.stale else 0)
         host = site.host_ids[0] if site.host_ids else None
         if site.queues and host is None:
-            rack = _one(
+            rack = one_value(
                 db,
                 "insert into racks (facility_id) values (%s) returning rack_id",
                 (site.facility_id,),
             )
-            host = _one(
+            host = one_value(
                 db,
                 "insert into hosts (facility_id, rack_id, host) values (%s, %s, %s)"
                 " returning host_id",
@@ -359,7 +358,7 @@ class Fleet:
             ) as copy:
                 for second in times:
                     waits = _backlog(source, level, float(second))
-                    place = (_time(second), site.facility_id, host)
+                    place = (moment(second), site.facility_id, host)
                     copy.write_row([*place, source, queue, _unit(source), *waits])
             self._queue_write(db, site, source, queue, level, end_s)
 
@@ -384,7 +383,7 @@ class Fleet:
             " on conflict (facility_id, source, queue) do update set time = excluded.time,"
             " waiting = excluded.waiting, gpus_waiting = excluded.gpus_waiting,"
             " gpu_seconds_waiting = excluded.gpu_seconds_waiting",
-            (site.facility_id, source, queue, _time(at), _unit(source),
+            (site.facility_id, source, queue, moment(at), _unit(source),
              *_backlog(source, level, at)),
         )  # fmt: skip
         if at // 10 > (at - 1.5) // 10:
@@ -400,8 +399,8 @@ class Fleet:
     def _samples(self, db: psycopg.Connection[Any], now_s: float) -> None:
         """Raw samples of a few hosts, so that there is something to go down to."""
         for hour in range(-2, 2):
-            start = _time((now_s // 3600 + hour) * 3600)
-            end = _time((now_s // 3600 + hour + 1) * 3600)
+            start = moment((now_s // 3600 + hour) * 3600)
+            end = moment((now_s // 3600 + hour + 1) * 3600)
             db.execute("select make_partition('samples', %s, %s)", (start, end))
         seconds = np.arange(now_s - min(self.hours, 1) * 3600, now_s, 5)
         self._write_samples(db, seconds)
@@ -417,117 +416,7 @@ class Fleet:
                 for host in (31, 136):
                     for gpu, gpu_id in enumerate(site.gpu_ids[host]):
                         row = [values[n][host, gpu] if n in values else 0 for n in names]
-                        copy.write_row([_time(second), gpu_id, *_integers(np.array(row))])
-
-    def _events(self, db: psycopg.Connection[Any], now_s: float) -> None:
-        big = self.sites[0]
-        happened = [
-            (240, 31, 3, "xid", 79, "GPU has fallen off the bus"),
-            (239, 31, 3, "gpu_lost", None, ""),
-            (2900, 140, 0, "xid", 119, "Timeout waiting for RPC from GSP"),
-            (2899, 140, 0, "gpu_lost", None, ""),
-            (5400, 300, 6, "gpu_lost", None, ""),
-            (9000, 77, 2, "recovery_action", 1, "reset"),
-            (9010, 77, 2, "xid", 95, "Uncontained memory error"),
-            (1500, 200, 5, "row_remap", None, "remap pending"),
-            (700, 215, 1, "ecc_uncorrected", 2, ""),
-            (1200, 12, None, "agent_start", None, ""),
-            (1800, 13, None, "driver_changed", None, "580.95.05 to 590.48.01"),
-        ]
-        for n, (ago_s, host, gpu, kind, code, message) in enumerate(happened):
-            db.execute(
-                "insert into events (time, host_id, gpu_id, kind, code, message, boot_epoch, seq,"
-                " position) values (%s, %s, %s, %s, %s, %s, 1, %s, 0)",
-                (_time(now_s - ago_s), big.host_ids[host],
-                 None if gpu is None else big.gpu_ids[host][gpu], kind, code, message, n + 1),
-            )  # fmt: skip
-
-    def _pipeline(self, db: psycopg.Connection[Any], now_s: float) -> None:
-        for n, waiting_for in enumerate((None, "database: disk is full")):
-            db.execute(
-                "insert into collectors (instance, started_at, reported_at, version, rows_stored,"
-                " messages_stored, messages_repeated, messages_quarantined, values_out_of_range,"
-                " rows_per_second, commit_seconds, lag, waiting_for)"
-                " values (%s, %s, %s, '0.1.0', %s, 41000, 12, 3, 0, %s, 0.08, %s, %s)",
-                (f"collector-{n + 1}", _time(now_s - 86_000), _time(now_s - n * 40), 3 * 10**8,
-                 4960.0 if not waiting_for else 0.0,
-                 json.dumps({"fleetgauge.samples": 14 + 9000 * n, "fleetgauge.events": 0}),
-                 waiting_for),
-            )  # fmt: skip
-        for n, reason in enumerate(("version", "truncated", "truncated")):
-            db.execute(
-                'insert into quarantine (quarantined_at, topic, partition, "offset", topic_id,'
-                " reason, detail, payload, payload_bytes)"
-                " values (%s, 'fleetgauge.samples', %s, %s, 't', %s, %s, %s, 34)",
-                (_time(now_s - 300 * n - 20), n, 991 + n, reason,
-                 "version 9; this program reads 1 to 2" if n == 0 else "ends inside the header",
-                 b"\x00" * 34),
-            )  # fmt: skip
-        for partition in range(4):
-            db.execute(
-                "insert into stream_offsets (topic_id, partition, topic, next_offset, owner_epoch,"
-                " end_offset) values ('t', %s, 'fleetgauge.samples', 90200, 3, 90214)",
-                (partition,),
-            )
-        for site in self.sites:
-            if site.racks:
-                db.execute(
-                    "insert into host_marks (host_id, stream, boot_epoch, last_seq,"
-                    " stored_messages, stored_rows, last_sent_seq)"
-                    " select unnest(%s::int[]), 'samples', 1, 8640, 8638, 691040, 8641",
-                    (site.host_ids,),
-                )
-        first = self.sites[0].host_ids
-        db.execute(
-            "insert into sequence_gaps (host_id, stream, boot_epoch, first_seq, last_seq, reason)"
-            " values (%s, 'samples', 1, 100, 119, 'spool full'), (%s, 'samples', 1, 7, 8, null)",
-            (first[3], first[9]),
-        )
-
-    def _alerts(self, db: psycopg.Connection[Any], now_s: float) -> None:
-        if _one(db, "select to_regclass('incidents') is not null", ()) is not True:
-            return
-        ids = {site.name: site.facility_id for site in self.sites}
-        db.execute(
-            "insert into alert_evaluators (instance, version, started_at, reported_at, active,"
-            " passed_at, pass_milliseconds, outbox_waiting) values ('alerts-1', '0.1.0', %s, %s,"
-            " true, %s, 38, 0)",
-            [_time(now_s - ago) for ago in (80_000, 1, 1)],
-        )
-        for rule, site, severity, state, ago_s, count, title, summary in (
-            ("gpu_thermal", "memphis-1", "critical", "firing", 260, 64,
-             "64 GPUs of one rack are slowed by heat", "hall B, row 03: 64 of 64 GPUs, 0 °C left"),
-            ("gpu_lost", "memphis-1", "critical", "firing", 250, 3,
-             "3 GPUs lost", "the newest: memphis-1-003-07 GPU 3, Xid 79"),
-            ("backlog_growing", "memphis-1", "warning", "acknowledged", 4300, 1,
-             "Backlog grows faster than it drains", "train-large: +31 GPUs an hour"),
-            ("facility_silent", "dublin-1", "critical", "firing", 230, 1,
-             "No data from Dublin 1", "32 of 32 hosts silent; agents spool, nothing lost so far"),
-            ("host_silent", "texas-2", "info", "firing", 380, 1,
-             "One host silent", "texas-2-015-00 for 6 m"),
-        ):  # fmt: skip
-            incident = _one(
-                db,
-                "insert into incidents (rule, group_key, facility_id, title, severity, state,"
-                " summary, firing_count, alerts_count, muted_count, flapping, opened_at,"
-                " updated_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, 0, false, %s, %s)"
-                " returning incident_id",
-                (rule, site, ids[site], title, severity, state, summary, count, count,
-                 _time(now_s - ago_s), _time(now_s)),
-            )  # fmt: skip
-            for n in range(min(count, 12)):
-                db.execute(
-                    "insert into alerts (rule, key, incident_id, facility_id, labels, severity,"
-                    " state, summary, action, measured, started_at, pending_since, fired_at,"
-                    " updated_at, acknowledged_by) values (%s, %s, %s, %s, %s, %s, %s, %s, %s,"
-                    " %s, %s, %s, %s, %s, %s)",
-                    (rule, f"{site}-{n}", incident, ids[site],
-                     json.dumps({"facility": site, "host": f"{site}-{n:03d}-00"}), severity,
-                     state, summary, "look at the rack's cooling; drain if it lasts",
-                     json.dumps({"headroom_celsius": 0}),
-                     *[_time(now_s - ago_s + part) for part in (0, 5, 30, 30)],
-                     "a. person" if state == "acknowledged" else None),
-                )  # fmt: skip
+                        copy.write_row([moment(second), gpu_id, *_integers(np.array(row))])
 
 
 def _backlog(source: str, level: float, at: float) -> list[float | None]:
@@ -554,16 +443,6 @@ def _columns(owner: str) -> str:
 
 def _integers(row: "np.ndarray[Any, Any]") -> list[int | None]:
     return [None if np.isnan(value) else int(value) for value in row]
-
-
-def _time(epoch_s: float) -> datetime:
-    return datetime.fromtimestamp(float(epoch_s), UTC)
-
-
-def _one(db: psycopg.Connection[Any], statement: str, values: Any) -> Any:
-    row = db.execute(statement, values).fetchone()
-    assert row is not None
-    return row[0]
 
 
 def make_schema(url: str) -> None:
