@@ -1,11 +1,13 @@
 """Measure the product, and print the figures.
 
 Each bench starts what it needs on this machine (embedded services, the product's own programs as
-processes), measures, and prints medians with their spread; progress goes to standard error.
+processes), measures, and prints medians with their spread; progress goes to standard error. Without
+a name all run, one after the other, with their default sizes.
 
     fleetgauge bench agent
     fleetgauge bench latency --json
     fleetgauge bench wall --help
+    fleetgauge bench --runs 5 --json
 
 A figure is worth what its surroundings are: docs/benchmarks.md says how to run them and what is
 unfair about each.
@@ -21,6 +23,7 @@ from typing import Any
 
 from benchmarks.report import SPREAD, this_machine
 from telemetry import logs
+from telemetry.errors import FleetgaugeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,9 @@ BENCHES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add one parser a bench."""
-    choices = parser.add_subparsers(dest="bench", required=True, metavar="NAME")
+    """Add one parser a bench; what all of them know may stand before or after the name."""
+    _add_shared(parser, json_default=False, runs_default=1)
+    choices = parser.add_subparsers(dest="bench", metavar="NAME", help="one of these; [all]")
     for name, bench in BENCHES.items():
         module = import_module(bench.module)
         own = choices.add_parser(
@@ -55,23 +59,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        own.add_argument("--json", action="store_true", help="print one JSON object")
-        own.add_argument("--runs", type=int, default=1, help="repetitions [1]; publish five")
+        _add_shared(own, json_default=argparse.SUPPRESS, runs_default=argparse.SUPPRESS)
         module.add_arguments(own)
         own.set_defaults(measure=module.measure)
+    parser.set_defaults(parsers=choices.choices)
+
+
+def _add_shared(
+    parser: argparse.ArgumentParser, *, json_default: bool | str, runs_default: int | str
+) -> None:
+    parser.add_argument(
+        "--json", action="store_true", default=json_default, help="print one JSON object a bench"
+    )
+    parser.add_argument(
+        "--runs", type=int, default=runs_default, help="repetitions [1]; publish five"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run one bench and print its figures."""
+    """Run one bench and print its figures; without a name all, one after the other."""
+    _quieten()
+    if arguments.bench is not None:
+        _run_one(arguments)
+        return 0
+    failed = False
+    for name, parser in arguments.parsers.items():
+        chosen = argparse.Namespace(json=arguments.json, runs=arguments.runs)
+        try:
+            _run_one(parser.parse_args([], chosen))
+        except FleetgaugeError as error:
+            failed = True
+            sys.stderr.write(f"{name}: {error}\n")
+    return int(failed)
+
+
+def _quieten() -> None:
     logs.configure("bench", "warning")
     logging.getLogger("collector").setLevel(logging.ERROR)
+
+
+def _run_one(arguments: argparse.Namespace) -> None:
     machine = this_machine()
     document = arguments.measure(arguments).document(machine)
-    if arguments.json:
-        sys.stdout.write(json.dumps(document) + "\n")
-    else:
-        sys.stdout.write("\n".join(_lines(document)) + "\n")
-    return 0
+    lines = [json.dumps(document)] if arguments.json else _lines(document)
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
 
 
 def _lines(document: dict[str, Any]) -> list[str]:
