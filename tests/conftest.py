@@ -1,8 +1,17 @@
-"""Makes the shared fixtures known: every `fix_<subject>.py` beside this file is a plugin."""
+"""Makes the shared fixtures known: every `fix_<subject>.py` beside this file is a plugin.
+
+Also tells Hypothesis that no test is timed: a busy machine is no failure.
+"""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("house")
 
 pytest_plugins = [f"tests.{path.stem}" for path in sorted(Path(__file__).parent.glob("fix_*.py"))]
 
