@@ -1,1 +1,1 @@
-"""The benches behind `fleetgauge bench`: each starts what it needs, measures, and prints figures."""
+"""The benches behind `fleetgauge bench`: each starts what it needs, measures, prints figures."""

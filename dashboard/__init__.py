@@ -1,1 +1,1 @@
-"""From the database to eyes: one picture of the fleet in memory, one broadcaster for all viewers."""
+"""From the database to eyes: one picture of the fleet, one broadcaster for all viewers."""
