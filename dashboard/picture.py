@@ -41,7 +41,10 @@ READINGS = (
 
 @dataclass(slots=True)
 class Host:
-    """A host's place, and where its accelerators are in the arrays."""
+    """A host's place, and where its accelerators are in the arrays.
+
+    Its position is -1 while its facility is not known: inventories are read apart from facilities.
+    """
 
     host_id: int
     facility_id: int
@@ -51,7 +54,7 @@ class Host:
     place: tuple[str, str, str]
     first: int = 0
     last: int = 0
-    position: int = 0
+    position: int = -1
 
 
 @dataclass(slots=True)
@@ -229,7 +232,7 @@ class Picture:
 
     def set_readings(self, rows: list[Any]) -> set[int]:
         """Take the newest ticks; return the hosts that have accelerators not known here yet."""
-        rows = [row for row in rows if row.host_id in self._hosts_by_id]
+        rows = [row for row in rows if self._has_place(row.host_id)]
         if not rows:
             return set()
         sizes = [len(row.gpu_ids) for row in rows]
@@ -250,6 +253,10 @@ class Picture:
             self.interval_s[position] = row.interval_s
         owners = np.repeat([row.host_id for row in rows], sizes)
         return set(owners[~known].tolist())
+
+    def _has_place(self, host_id: int) -> bool:
+        host = self._hosts_by_id.get(host_id)
+        return host is not None and host.position >= 0
 
     def stale_hosts(self, now_s: float) -> NDArray[np.bool_]:
         """Tell, by host, whether its newest tick is too old to be called live."""

@@ -86,6 +86,18 @@ def test_readings_of_unknown_hosts_are_left_out() -> None:
     assert np.isnan(picture.readings["temperature_gpu_celsius"]).all()
 
 
+def test_a_host_of_a_facility_not_read_yet_waits_without_touching_others() -> None:
+    picture = small_fleet()
+    picture.set_readings([reading(10, [1, 2], at_s=NOW_S)])
+    before = picture.time_s.copy()
+    picture.set_inventory([host(20, "early", where=3)], [gpu(8, 20)])
+    picture.set_readings([reading(20, [8], at_s=NOW_S - 500)])
+    assert np.array_equal(picture.time_s, before, equal_nan=True)
+    alone = Picture()
+    alone.set_inventory([host(20, "early", where=3)], [gpu(8, 20)])
+    assert alone.set_readings([reading(20, [8])]) == set()
+
+
 def test_silence_makes_a_host_stale_and_its_accelerators_with_it() -> None:
     picture = small_fleet()
     picture.set_readings([reading(10, [1, 2], utilization_gpu_percent=[90, 90])])
