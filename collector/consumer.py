@@ -5,12 +5,14 @@ database knows where to start (`claims.py`), and what is committed to the group 
 there for lag tools. The client's own thread keeps the membership alive while we store.
 """
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from kafka import ConsumerRebalanceListener, TopicPartition
-from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
 from collector import record_batches
@@ -19,6 +21,8 @@ from collector.record_batches import UNREADABLE_HEADER
 from collector.settings import CollectorSettings
 from telemetry.errors import RetryableError
 from telemetry.streams import Stream
+
+log = logging.getLogger(__name__)
 
 BOOTSTRAP_TIMEOUT_MS = 3000
 REQUEST_TIMEOUT_MS = 10_000
@@ -134,7 +138,7 @@ class Consumer:
         """Ask the broker which offsets it holds.
 
         Raises:
-            RetryableError: the broker is away.
+            RetryableError: the broker is away, or a topic was just deleted.
         """
         wanted = [TopicPartition(*partition) for partition in partitions]
         if not wanted:
@@ -142,6 +146,9 @@ class Consumer:
         try:
             begin = self._client.beginning_offsets(wanted, timeout_ms=LOOK_UP_TIMEOUT_MS)
             end = self._client.end_offsets(wanted, timeout_ms=LOOK_UP_TIMEOUT_MS)
+        except KeyError as error:
+            # Of a topic that was deleted a moment ago the client has no answer to look up.
+            raise RetryableError(f"{self._where} does not know {error.args[0]}") from error
         except KafkaError as error:
             raise RetryableError(f"{self._where}: {error}") from error
         return {Partition(*tp): Bounds(begin[tp], end[tp]) for tp in wanted}
@@ -152,8 +159,9 @@ class Consumer:
         for partition, offset in starts.items():
             if partition in ours:
                 tp = TopicPartition(*partition)
-                self._client.seek(tp, offset)
-                self._client.resume(tp)
+                with _as_taken_away():
+                    self._client.seek(tp, offset)
+                    self._client.resume(tp)
 
     def poll(self, timeout_s: float) -> list[Received]:
         """Return the next records, a few at a time, in the order of each partition.
@@ -180,16 +188,19 @@ class Consumer:
         Raises:
             BrokenClientError: the client is of no more use.
         """
-        self._client.pause(*self._client.assignment())
         try:
+            with _as_taken_away():
+                self._client.pause(*self._client.assignment())
             self._client.poll(timeout_ms=0)
         except KafkaError as error:
             raise BrokenClientError(f"{self._where}: {error}") from error
 
     def end_offset(self, partition: Partition) -> int | None:
         """Return the next offset of the log as the last fetch has seen it."""
-        tp = TopicPartition(*partition)
-        known = self._client.highwater(tp) if tp in self._client.assignment() else None
+        tp, known = TopicPartition(*partition), None
+        if tp in self._client.assignment():
+            with _as_taken_away():
+                known = self._client.highwater(tp)
         return None if known is None else int(known)
 
     def tell_group(self, offsets: Mapping[Partition, int]) -> None:
@@ -241,6 +252,15 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
             self.client.pause(partition)
             self.client.seek(partition, 0)
         self.changed = True
+
+
+@contextmanager
+def _as_taken_away() -> Iterator[None]:
+    """Pass over a partition that the client's own thread has given up since we looked."""
+    try:
+        yield
+    except (KeyError, AssertionError, IllegalStateError) as error:
+        log.debug("a partition was taken away meanwhile: %s", error)
 
 
 def _received(partition: Partition, stream: Stream, record: Any) -> Received:
