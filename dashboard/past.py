@@ -1,8 +1,7 @@
 """What the detail pages ask the database for: named queries, remembered, and never fatal to a page.
 
-Owns that a history that is slow or away costs the page that part alone: the live part comes from
-memory and goes on. The failure is remembered like an answer, so that a slow query is not asked
-again at every tick.
+Owns that a history that is slow or away costs the page that part alone, or nothing where it was
+known before: the live part comes from memory and goes on.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -14,7 +13,6 @@ from dash.development.base_component import Component
 
 from dashboard.broadcast import Sources
 from dashboard.view import STEPS_S, View, Window
-from telemetry.errors import RetryableError
 
 # A range of single readings longer than this is cut: there are no rollups of one accelerator.
 SAMPLES_SPAN_S_MAX = 86_400
@@ -26,13 +24,13 @@ Made = TypeVar("Made")
 
 @dataclass(slots=True)
 class Past:
-    """Answers by the name of their query; `trouble` says why some are missing."""
+    """Answers by the name of their query; `trouble` says why some are missing or old."""
 
     rows: dict[str, list[Any]] = field(default_factory=dict)
     trouble: str = ""
 
     def of(self, name: str) -> list[Any]:
-        """Return the rows of a query; none where it failed."""
+        """Return the rows of a query; none where it failed and never had an answer."""
         return self.rows.get(name, [])
 
 
@@ -49,17 +47,14 @@ async def ask(
     past = Past()
     for name in names:
 
-        async def answer(name: str = name) -> list[Any] | RetryableError:
-            try:
-                return await sources.queries.rows(file, name, values)
-            except RetryableError as error:
-                return error
+        async def answer(name: str = name) -> list[Any]:
+            return await sources.queries.rows(file, name, values)
 
-        found = await sources.history.get((file, name, question), good_for_s, answer)
-        if isinstance(found, RetryableError):
-            past.trouble = past.trouble or str(found)
-        else:
-            past.rows[name] = found
+        rows, error = await sources.history.newest((file, name, question), good_for_s, answer)
+        if rows is not None:
+            past.rows[name] = rows
+        if error is not None:
+            past.trouble = past.trouble or str(error)
     return past
 
 

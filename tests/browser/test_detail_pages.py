@@ -302,7 +302,7 @@ def test_every_page_is_whole_in_both_themes(
     assert console_errors == []
 
 
-def test_without_a_database_a_host_stays_and_stops_calling_itself_live(
+def test_f40_without_a_database_a_host_stays_and_stops_calling_itself_live(
     visit: Callable[..., Page], stage: Stage
 ) -> None:
     page = visit(LOST)
@@ -311,6 +311,8 @@ def test_without_a_database_a_host_stays_and_stops_calling_itself_live(
     try:
         expect(page.locator("#live")).to_have_text("not live")
         expect(page.locator("#banner")).to_contain_text("Data as of")
+        # Said once the page has asked in vain: what it draws from here on is what it remembers.
+        expect(page.locator("#host-note")).not_to_be_empty()
         assert bars(page, "host-lanes") > 8
         expect(page.locator("#host-gpus")).to_contain_text("GPU 3")
     finally:

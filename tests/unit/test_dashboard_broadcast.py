@@ -9,7 +9,6 @@ import pytest
 from dash import dcc, html
 
 from dashboard.broadcast import Broadcaster, Slots, Sources, TooManyViewers
-from dashboard.history import History
 from dashboard.markup import encode
 from dashboard.settings import DashboardSettings
 from dashboard.view import View
@@ -174,54 +173,6 @@ def test_frames_have_an_address_by_content_and_go_after_a_while() -> None:
     for n in range(300):
         caster.sources().blobs(str(n).encode())
     assert caster.blob(first.rpartition("/")[2]) is None
-
-
-def test_one_question_is_asked_once_however_many_want_it() -> None:
-    history = History(SystemClock())
-    asked = []
-
-    async def ask() -> int:
-        asked.append(1)
-        await asyncio.sleep(0.02)
-        return 7
-
-    async def want() -> list[int]:
-        return list(await asyncio.gather(*(history.get("q", 10, ask) for _ in range(10))))
-
-    assert asyncio.run(want()) == [7] * 10
-    assert len(asked) == 1
-
-
-def test_while_the_database_is_away_the_last_answer_stands() -> None:
-    history = History(SystemClock())
-
-    async def answer() -> int:
-        return 7
-
-    async def fail() -> int:
-        raise RetryableError("away")
-
-    async def both() -> list[int]:
-        return [await history.get("q", 0.0, answer), await history.get("q", 0.0, fail)]
-
-    assert asyncio.run(both()) == [7, 7]
-
-
-def test_a_failed_question_is_asked_again() -> None:
-    history = History(SystemClock())
-
-    async def fail() -> int:
-        raise RetryableError("away")
-
-    async def answer() -> int:
-        return 1
-
-    async def both() -> int:
-        with pytest.raises(RetryableError):
-            await history.get("q", 10, fail)
-        return int(await history.get("q", 10, answer))
-
-    assert asyncio.run(both()) == 1
 
 
 def test_components_become_plain_elements() -> None:

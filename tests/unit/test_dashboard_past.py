@@ -11,13 +11,16 @@ from telemetry.errors import RetryableError
 
 
 class FakeClock:
-    """A clock that stands."""
+    """A clock that stands until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.time_s = 0.0
 
     def now_us(self) -> int:
         return 0
 
     def monotonic_s(self) -> float:
-        return 0.0
+        return self.time_s
 
 
 class Answers:
@@ -61,6 +64,26 @@ def test_a_failure_is_remembered_and_not_asked_again_at_once() -> None:
 
     asyncio.run(twice())
     assert asked.asked == ["trail"]
+
+
+def test_f40_what_was_known_stays_when_the_database_goes_away() -> None:
+    asked, clock = Answers(), FakeClock()
+    view = sources(asked, clock)
+
+    async def before_and_after() -> tuple[past.Past, past.Past, past.Past]:
+        first = await past.ask(view, "host", ("trail",), {}, question=1, good_for_s=5)
+        asked.broken = "trail"
+        clock.time_s = 6.0
+        away = await past.ask(view, "host", ("trail",), {}, question=1, good_for_s=5)
+        asked.broken = ""
+        clock.time_s = 12.0
+        back = await past.ask(view, "host", ("trail",), {}, question=1, good_for_s=5)
+        return first, away, back
+
+    first, away, back = asyncio.run(before_and_after())
+    assert (away.of("trail"), away.trouble) == (["trail"], "too slow")
+    assert away.of("trail") is first.of("trail")
+    assert (back.of("trail"), back.trouble) == (["trail"], "")
 
 
 def test_something_is_made_again_only_when_what_it_is_made_from_changes() -> None:
