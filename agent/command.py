@@ -102,13 +102,19 @@ def _send(
 ) -> int:
     # Kafka's client is imported only by an agent that sends.
     from agent.beside import Beside  # noqa: PLC0415
-    from agent.kafka import KafkaSink  # noqa: PLC0415
+    from agent.kafka import KafkaSink, Signer  # noqa: PLC0415
     from agent.observer import Plan  # noqa: PLC0415
     from agent.outbox import Outbox  # noqa: PLC0415
     from agent.queues import load_sources  # noqa: PLC0415
     from agent.run import Agent, Parts  # noqa: PLC0415
     from agent.spool_file import SpoolFile  # noqa: PLC0415
 
+    signer: Signer | None = None
+    if chosen.signing_key_file:
+        # The library is only loaded by an agent that has a key.
+        from agent.key_file import KeySigner, read_key_file  # noqa: PLC0415
+
+        signer = KeySigner(read_key_file(Path(chosen.signing_key_file)))
     counters = Counters()
     queues = load_sources(chosen.queue_endpoints)
     outbox = Outbox(
@@ -135,6 +141,7 @@ def _send(
         slow_interval_s=chosen.slow_interval_s,
         heartbeat_interval_s=chosen.heartbeat_interval_s,
         inventory_interval_s=chosen.inventory_interval_s,
+        signed=signer is not None,
     )
     agent = Agent(
         plan,
@@ -154,6 +161,7 @@ def _send(
                     Group.SLOW: chosen.slow_interval_s,
                 },
             ),
+            signer,
         ),
         clock,
         counters,

@@ -37,6 +37,7 @@ def heartbeat(
     sample_interval_s: float,
     tick_us: int,
     counters: dict[str, int],
+    signed: bool = False,
 ) -> Heartbeat:
     """Return a heartbeat that does not know its spool yet."""
     return Heartbeat(
@@ -46,6 +47,7 @@ def heartbeat(
         tick_duration_us=tick_us,
         resident_bytes=resident_bytes(),
         counters=counters,
+        signed=signed,
     )
 
 

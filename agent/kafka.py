@@ -62,16 +62,26 @@ _FORBIDDEN = (
 class Producer(Protocol):
     """What the sink needs of a Kafka client."""
 
-    def send(self, topic: str, *, key: bytes, value: bytes) -> Any:
+    def send(
+        self, topic: str, *, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
+    ) -> Any:
         """Return a future; may block for a second, may raise a KafkaError."""
 
     def close(self, timeout: float) -> None:
         """Give up what is in flight after `timeout` seconds."""
 
 
+class Signer(Protocol):
+    """Who vouches for what is sent."""
+
+    def headers(self, value: bytes) -> list[tuple[str, bytes]]:
+        """Return the record headers that go with a value."""
+
+
 class _Route(NamedTuple):
     outbox: Outbox
     lane: Lane
+    signer: Signer | None
 
 
 class _Outcome(NamedTuple):
@@ -130,14 +140,19 @@ class KafkaSink:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="kafka", daemon=True)
 
-    def attach(self, outbox: Outbox) -> None:
-        """Send what this outbox holds, from now on. Events go before samples."""
+    def attach(self, outbox: Outbox, signer: Signer | None = None) -> None:
+        """Send what this outbox holds, from now on. Events go before samples.
+
+        Args:
+            outbox: of one host.
+            signer: vouches for its messages; without one they are unsigned.
+        """
         lanes = [
             Lane(stream, self._random, self._drain)
             for stream in (Stream.EVENTS, Stream.SAMPLES, Stream.QUEUES)
         ]
         # A new list, because the sink's thread may be going through the old one.
-        self._routes = [*self._routes, *(_Route(outbox, lane) for lane in lanes)]
+        self._routes = [*self._routes, *(_Route(outbox, lane, signer) for lane in lanes)]
 
         def changed() -> None:
             for lane in lanes:
@@ -214,7 +229,7 @@ class KafkaSink:
         return self._producer
 
     def _send(self, producer: Producer, route: _Route) -> None:
-        outbox, lane = route
+        outbox, lane, signer = route
         room = lane.room(self._clock.monotonic_s())
         if room == 0 or self._in_flight_bytes >= self._in_flight_bytes_max:
             return
@@ -227,7 +242,10 @@ class KafkaSink:
             self._in_flight_bytes += len(payload)
             try:
                 future = producer.send(
-                    self._topics[lane.stream], key=outbox.identity.key, value=payload
+                    self._topics[lane.stream],
+                    key=outbox.identity.key,
+                    value=payload,
+                    headers=signer.headers(payload) if signer is not None else [],
                 )
             except KafkaError as error:
                 # Without a topic every further message of the stream would wait a second too.
@@ -262,7 +280,7 @@ class KafkaSink:
 
     def _take(self, outcome: _Outcome) -> bool:
         """Note one outcome; True when the message was confirmed."""
-        (outbox, lane), slot, error = outcome
+        (outbox, lane, _), slot, error = outcome
         now_s = self._clock.monotonic_s()
         self._in_flight_bytes -= lane.in_flight.get(slot, 0)
         if error is None:

@@ -44,6 +44,7 @@ class Plan:
     slow_interval_s: float = 60.0
     heartbeat_interval_s: float = 10.0
     inventory_interval_s: float = 3600.0
+    signed: bool = False
 
 
 class Listener(Protocol):
@@ -181,4 +182,5 @@ class Observer:
             sample_interval_s=self._plan.sample_interval_s,
             tick_us=self._tick_us,
             counters=more | self._counters.snapshot(),
+            signed=self._plan.signed,
         )

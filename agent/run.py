@@ -18,7 +18,7 @@ from agent.counters import Counters
 from agent.drafts import Draft, EventDraft
 from agent.driver import Driver
 from agent.inbox import Inbox
-from agent.kafka import KafkaSink
+from agent.kafka import KafkaSink, Signer
 from agent.observer import Observer, Plan
 from agent.outbox import Outbox
 from agent.queues import QueueSource
@@ -45,6 +45,7 @@ class Parts:
     sink: KafkaSink
     queues: Sequence[QueueSource] = ()
     beside: Callable[[Put], Beside] | None = None
+    signer: Signer | None = None
 
 
 class Agent:
@@ -91,7 +92,7 @@ class Agent:
         """
         self._failed = stop.set
         writer = self._thread("writer", self._write)
-        self._parts.sink.attach(self._parts.outbox)
+        self._parts.sink.attach(self._parts.outbox, self._parts.signer)
         self._parts.sink.start()
         self._put(self._observer.start(self._parts.outbox.boot_epoch, self._parts.outbox.note))
         self._thread("events", self._wait_events)

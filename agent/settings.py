@@ -54,6 +54,14 @@ class AgentSettings(LogSettings, KafkaSettings, BesideSettings):
     tray: Annotated[str, Meta(max_length=128, description="tray or height unit in the rack")] = ""
     provider: Annotated[str, Meta(max_length=128, description="who owns this host")] = ""
 
+    signing_key_file: Annotated[
+        str,
+        Meta(
+            description="file of this host's key, which `fleetgauge agent enroll` makes; messages "
+            "are signed with it; empty: they are unsigned"
+        ),
+    ] = ""
+
     reader: Annotated[
         str, Meta(pattern="^nvidia$", description="which accelerators are read: nvidia")
     ] = "nvidia"

@@ -49,6 +49,14 @@ class CollectorSettings(LogSettings, KafkaSettings, DatabaseSettings):
             description="bytes that one compressed batch of the broker may unfold to",
         ),
     ] = 16 << 20
+    signatures: Annotated[
+        str,
+        Meta(
+            pattern="^(off|observe|required)$",
+            description="messages that no enrolled key stands for are not looked at (off), noted "
+            "and stored (observe), or quarantined (required)",
+        ),
+    ] = "observe"
     session_timeout_ms: Annotated[
         int,
         Meta(

@@ -29,12 +29,18 @@ class Subcommand:
 
 SUBCOMMANDS = {
     "agent": Subcommand("fleetgauge.agent", "read this host's accelerators and send them", "agent"),
+    "agent enroll": Subcommand(
+        "agent.enroll_command", "make this host's key and the request to trust it", "agent"
+    ),
     "doctor": Subcommand("fleetgauge.doctor", "say what this host can read, and why not", "agent"),
     "collector": Subcommand("collector.command", "store what the agents send", "collector"),
     "alerts": Subcommand("alerts.command", "watch the database and tell people", "alerts"),
     "dashboard": Subcommand("dashboard.command", "show the fleet in a browser", "dashboard"),
     "migrate": Subcommand(
         "collector.migrate_command", "bring schema and topics up to date", "collector"
+    ),
+    "keys": Subcommand(
+        "collector.keys_command", "decide which keys speak for which hosts", "collector"
     ),
     "status": Subcommand(
         "collector.status_command", "say what was sent, stored and dropped", "collector"
@@ -61,7 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] not in SUBCOMMANDS:
         overview.parse_args(words or ["--help"])
         return EXIT_CONFIG
-    name, rest = words[0], words[1:]
+    # A subcommand may have two words; none of them is a prefix of an argument of another.
+    size = 2 if " ".join(words[:2]) in SUBCOMMANDS else 1
+    name, rest = " ".join(words[:size]), words[size:]
     subcommand = SUBCOMMANDS[name]
     try:
         module = importlib.import_module(subcommand.module)

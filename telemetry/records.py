@@ -55,6 +55,9 @@ class EventKind(StrEnum):
     AGENT_START = "agent_start"
     AGENT_STOP = "agent_stop"
     CLOCK_STEPPED = "clock_stepped"
+    # Written by collectors, about a host that others speak for.
+    IDENTITY_REFUSED = "identity_refused"
+    IDENTITY_CONFLICT = "identity_conflict"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):

@@ -264,13 +264,17 @@ class FakeProducer:
         self.waiting: list[tuple[str, bytes, FakeFuture]] = []
         self.taken: list[tuple[str, bytes]] = []
         self.keys: set[bytes] = set()
+        self.headers: list[list[tuple[str, bytes]]] = []
         self.error: Exception | None = None
         self.closed = False
 
-    def send(self, topic: str, *, key: bytes, value: bytes) -> FakeFuture:
+    def send(
+        self, topic: str, *, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
+    ) -> FakeFuture:
         if self.error is not None:
             raise self.error
         self.keys.add(key)
+        self.headers.append(headers)
         future = FakeFuture()
         self.waiting.append((topic, value, future))
         return future
