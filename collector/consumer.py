@@ -20,6 +20,7 @@ from collector.kafka_clients import TidyConsumer
 from collector.record_batches import UNREADABLE_HEADER
 from collector.settings import CollectorSettings
 from telemetry.errors import RetryableError
+from telemetry.signing import SIGNATURE_HEADER
 from telemetry.streams import Stream
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Received:
     Attributes:
         unreadable: why the batch of records that it stands for could not be read; its value is
             then the first bytes of that batch.
+        signature: what stands in the header beside the value, if it was signed.
     """
 
     partition: Partition
@@ -58,6 +60,7 @@ class Received:
     key: bytes | None
     value: bytes
     unreadable: str | None = None
+    signature: bytes | None = None
 
 
 class Bounds(NamedTuple):
@@ -265,7 +268,11 @@ def _as_taken_away() -> Iterator[None]:
 
 def _received(partition: Partition, stream: Stream, record: Any) -> Received:
     value = record.value or b""
-    unreadable = None
-    if record.headers and record.headers[0][0] == UNREADABLE_HEADER:
-        unreadable = (record.headers[0][1] or b"").decode(errors="replace")
-    return Received(partition, stream, record.offset, record.key, value, unreadable)
+    unreadable = signature = None
+    if record.headers:
+        name, content = record.headers[0]
+        if name == SIGNATURE_HEADER:
+            signature = content or b""
+        elif name == UNREADABLE_HEADER:
+            unreadable = (content or b"").decode(errors="replace")
+    return Received(partition, stream, record.offset, record.key, value, unreadable, signature)

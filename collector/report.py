@@ -25,11 +25,13 @@ class Report:
 
     Attributes:
         commit_seconds: how long the last transaction took.
+        signatures: what is done with messages that no enrolled key stands for.
         waiting_for: what stands in the way, or None while all is well.
     """
 
     instance: str
     clock: Clock
+    signatures: str = "off"
     rows_stored: int = 0
     messages_stored: int = 0
     messages_repeated: int = 0
@@ -80,6 +82,7 @@ class Report:
                     "commit_seconds": self.commit_seconds,
                     "lag": Json(self.lag),
                     "waiting_for": self.waiting_for,
+                    "signatures": self.signatures,
                 },
             )
 

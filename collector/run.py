@@ -58,7 +58,7 @@ class Collector:
 
     def __init__(self, settings: CollectorSettings, clock: Clock, stop: StopSignal) -> None:
         instance = settings.collector_instance or f"{socket.gethostname()}-{os.getpid()}"
-        self.report = Report(instance, clock)
+        self.report = Report(instance, clock, settings.signatures)
         self._settings = settings
         self._clock = clock
         self._stop = stop
@@ -96,6 +96,7 @@ class Collector:
         records = self._gather(consumer)
         if records:
             writer.store(records, self._claims)
+        writer.note_identities()
         self._notice_ends(consumer)
         self._look_at_broker(consumer, idle=not records)
         self._went_well(connection)

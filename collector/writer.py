@@ -13,6 +13,7 @@ from collector.batch import Batch, assemble
 from collector.claims import Claim
 from collector.consumer import Partition, Received
 from collector.database import Connection, RefusedDataError
+from collector.identity import IdentityCheck
 from collector.intake import Opened, Rejected, Window, Windows, open_record
 from collector.maintenance import Partitions
 from collector.marks import MarkBook
@@ -43,6 +44,7 @@ class Writer:
         self._report = report
         self._registry = Registry()
         self._marks = MarkBook()
+        self._identity = IdentityCheck.make(settings.signatures, connection, clock)
         store.prepare(connection)
 
     def forget(self) -> None:
@@ -68,6 +70,15 @@ class Writer:
         else:
             self._store_halving(records, claims)
         attempts.succeed(self._connection, fresh)
+        self.note_identities()
+
+    def note_identities(self) -> None:
+        """Write down what was found of senders, if it is time.
+
+        Raises:
+            RetryableError: the database is away.
+        """
+        self._identity.note(self._connection)
 
     def _store_carefully(self, record: Received, claims: Mapping[Partition, Claim]) -> None:
         claim = claims[record.partition]
@@ -82,7 +93,7 @@ class Writer:
         self, records: Sequence[Received], claims: Mapping[Partition, Claim]
     ) -> None:
         windows = self._windows()
-        judged = [open_record(record, windows) for record in records]
+        judged = self._identity.judge([open_record(record, windows) for record in records])
         try:
             self._transact(records, judged, claims)
         except RefusedDataError as error:

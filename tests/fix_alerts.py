@@ -171,6 +171,20 @@ class Ledger:
             ),
         )  # fmt: skip
 
+    def identity(self, host: str, reason: str) -> None:
+        """Messages in a host's name that no key stands for, or that two machines send."""
+        self.connection.execute(
+            "insert into identity_findings (tenant, facility, host, reason, host_id, first_at, "
+            "last_at, messages, refused, detail) "
+            "values (%s, 'east', %s, %s, %s, %s, %s, 1, true, '') "
+            "on conflict (tenant, facility, host, reason) do update set "
+            "last_at = excluded.last_at",
+            (
+                "lab" if host else "", host, reason, self.hosts.get(host),
+                self.clock.now, self.clock.now,
+            ),
+        )  # fmt: skip
+
     def no_collector(self) -> None:
         """A collector that is stopped takes its row away."""
         self.connection.execute("delete from collectors")

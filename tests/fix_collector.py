@@ -63,6 +63,7 @@ class FakeHost:
     tenant: str = "lab"
     boot_epoch: int = 1
     gpus: int = 2
+    made_us: int = 0
     seqs: dict[Stream, int] = field(default_factory=dict)
 
     @property
@@ -77,7 +78,7 @@ class FakeHost:
         if seq is None:
             seq = self.seqs[stream] = self.seqs.get(stream, 0) + 1
         names = {"tenant": self.tenant, "facility": self.facility, "host": self.name}
-        return names | {"boot_epoch": self.boot_epoch, "seq": seq}
+        return names | {"boot_epoch": self.boot_epoch, "seq": seq, "sent_us": self.made_us}
 
     def samples(
         self,

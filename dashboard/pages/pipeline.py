@@ -16,7 +16,8 @@ from dashboard.wording import DASH, brief, number, octets, plural, with_unit
 NAME = "Pipeline"
 
 QUERIES = (
-    "collectors", "agents", "streams", "quarantine", "delivery", "gaps", "lost_ranges", "database",
+    "collectors", "agents", "streams", "quarantine", "identities", "delivery", "gaps",
+    "lost_ranges", "database",
 )  # fmt: skip
 GOOD_FOR_S = 2.0
 COLLECTOR_SILENT_S = 30.0
@@ -161,6 +162,18 @@ def _notes(rows: Rows) -> list[Component]:
             f"{plural(unsigned, 'agent sends', 'agents send')} unsigned messages: whoever reaches "
             "the broker could speak for these hosts."
         )
+    unchecked = sum(row.signatures != "required" for row in rows["collectors"])
+    if unchecked:
+        notes.append(
+            f"{plural(unchecked, 'collector stores', 'collectors store')} messages that no "
+            "enrolled key stands for; with signatures = required they go to quarantine."
+        )
+    notes += [
+        f"{row.reason}: {plural(row.messages, 'message')} in the name of "
+        f"{row.host or 'hosts that nobody knows' if row.hosts == 1 else plural(row.hosts, 'host')}"
+        f"{', refused' if row.refused else ', stored all the same'}."
+        for row in rows["identities"]
+    ]
     if not rows["collectors"]:
         notes.append("No collector has reported within a day: nothing is being stored.")
     notes += [

@@ -233,7 +233,8 @@ insert into collectors (
     rows_per_second,
     commit_seconds,
     lag,
-    waiting_for
+    waiting_for,
+    signatures
 )
 values (
     %(instance)s,
@@ -248,7 +249,8 @@ values (
     %(rows_per_second)s,
     %(commit_seconds)s,
     %(lag)s,
-    %(waiting_for)s
+    %(waiting_for)s,
+    %(signatures)s
 )
 on conflict (instance) do update
 set
@@ -263,7 +265,8 @@ set
     rows_per_second = excluded.rows_per_second,
     commit_seconds = excluded.commit_seconds,
     lag = excluded.lag,
-    waiting_for = excluded.waiting_for;
+    waiting_for = excluded.waiting_for,
+    signatures = excluded.signatures;
 
 -- name: leave
 -- A collector that stops in order takes its row along.

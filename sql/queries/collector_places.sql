@@ -195,10 +195,17 @@ where accelerators.inventory_time is null
     or accelerators.inventory_time <= excluded.inventory_time;
 
 -- name: note_absent
--- Accelerators that the newest inventory of their host no longer lists.
+-- Accelerators that the newest inventory of their host no longer lists. While two machines send under
+-- one name, neither says anything about what the other holds.
 update accelerators
 set present = false
 where host_id = %(host_id)s
     and uuid <> all(%(uuids)s)
     and present
-    and (inventory_time is null or inventory_time <= %(time)s);
+    and (inventory_time is null or inventory_time <= %(time)s)
+    and not exists (
+        select from identity_findings f
+        where f.host_id = %(host_id)s
+            and f.reason = 'two_machines'
+            and f.last_at > now() - interval '2 hours'
+    );

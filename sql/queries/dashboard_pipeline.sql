@@ -15,7 +15,8 @@ select
     rows_per_second,
     commit_seconds,
     lag,
-    waiting_for
+    waiting_for,
+    signatures
 from collectors
 where reported_at > now() - interval '1 day'
 order by instance
@@ -69,6 +70,19 @@ from quarantine
 where quarantined_at > now() - interval '1 day'
 order by reason, quarantined_at desc
 limit 50;
+
+-- name: identities
+-- What came in the last day in the name of hosts that no key stands for, by reason.
+select
+    reason,
+    count(*)::int as hosts,
+    sum(messages)::float8 as messages,
+    bool_or(refused) as refused,
+    min(host) as host
+from identity_findings
+where last_at > now() - interval '1 day'
+group by reason
+order by reason;
 
 -- name: delivery
 -- Every message that agents have given out, by stream: stored, or said to be dropped, or open.

@@ -3,6 +3,7 @@
 import random
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from collector import intake
@@ -447,7 +448,7 @@ def test_late_rows_get_the_partition_that_they_need(shelf: Shelf) -> None:
 
 
 def test_a_commit_is_told_once(shelf: Shelf) -> None:
-    with Shelf(shelf.url, shelf.clock).connection as listener:
+    with psycopg.connect(shelf.url, autocommit=True) as listener:
         listener.execute("listen fleetgauge_stored")
         shelf.store(Stream.SAMPLES, FakeHost().samples([NOW_US]))
         shelf.store(Stream.EVENTS, FakeHost().events(xid(1)))
