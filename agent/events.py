@@ -20,6 +20,11 @@ _REPAIRS = {
     "recovery_action_code": (EventKind.RECOVERY_ACTION, "the driver asks for a recovery action"),
     "remap_pending_flag": (EventKind.ROW_REMAP, "a row remap waits for a reset"),
     "remap_failed_flag": (EventKind.ROW_REMAP, "a row remap failed"),
+    "unrepairable_memory_flag": (EventKind.ROW_REMAP, "the board has memory beyond repair"),
+    "sram_threshold_exceeded_flag": (
+        EventKind.ECC_UNCORRECTED,
+        "on-chip memory has more errors than NVIDIA allows",
+    ),
 }
 
 

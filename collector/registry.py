@@ -174,5 +174,8 @@ def _described(entry: Accelerator, host: Host, time: datetime) -> dict[str, Any]
         "uuid": UUID(bytes=entry.uuid),
         "parent_uuid": UUID(bytes=entry.parent) if len(entry.parent) == 16 else None,
         "unsupported": list(entry.unsupported),
+        "fabric_cluster": (
+            UUID(bytes=entry.fabric_cluster) if len(entry.fabric_cluster) == 16 else None
+        ),
         "time": time,
     }

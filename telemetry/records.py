@@ -98,6 +98,12 @@ class Accelerator(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         index: position in the driver's own order; 0-based.
         parent: 16 bytes of the whole GPU's UUID, for a MIG instance.
         unsupported: catalogue names that this accelerator's driver does not offer.
+        platform_host_id: which host of its chassis, as the chassis counts them.
+        margin_shutdown_celsius: thermal headroom (T.Limit) at which the board cuts itself off; the
+            other three are where it halves its clocks, and what memory and core may keep to.
+        fabric_cluster: 16 bytes; accelerators of one cluster and clique reach each other.
+        gpu_instance_id: with `compute_instance_id`, which instance of its parent this is.
+        mig_profile: what the instance is cut to: `1g.10gb`.
     """
 
     uuid: Annotated[bytes, Meta(min_length=16, max_length=16)]
@@ -127,6 +133,17 @@ class Accelerator(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     persistence_enabled: bool | None = None
     parent: Annotated[bytes, Meta(max_length=16)] = b""
     unsupported: Annotated[tuple[ShortText, ...], Meta(max_length=256)] = ()
+    inforom_version: ShortText = ""
+    platform_host_id: int | None = None
+    margin_shutdown_celsius: int | None = None
+    margin_slowdown_celsius: int | None = None
+    margin_memory_max_celsius: int | None = None
+    margin_gpu_max_celsius: int | None = None
+    fabric_cluster: Annotated[bytes, Meta(max_length=16)] = b""
+    fabric_clique_id: Count | None = None
+    gpu_instance_id: int | None = None
+    compute_instance_id: int | None = None
+    mig_profile: ShortText = ""
 
 
 class Inventory(Record, frozen=True, kw_only=True, tag="inventory"):

@@ -1,10 +1,12 @@
 """Fixtures: what nvidia-smi said on real boards, and simulated hosts to hold against it.
 
-A capture has sections; `-q` prints `Key : value` lines, indented by group. A path names a line by
-its groups, joined by `/`.
+The figures of the captures stand in `tests/data/nvml/`, so that a fresh clone has them; where the
+captures themselves are there, a test holds the figures against them. A capture has sections; `-q`
+prints `Key : value` lines, indented by group. A path names a line by its groups, joined by `/`.
 """
 
 import gzip
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +22,11 @@ from simulator.nvml.install import installed
 from simulator.nvml.load import IDLE, ConstantLoad, Load
 from tests.fix_accelerators import ManualClock
 
-FOLDER = Path(__file__).parents[1] / "../shared/data/nvidia-smi"
+FACTS = Path(__file__).parent / "data" / "nvml"
+RECORDED = Path(__file__).parents[2] / "shared" / "data" / "nvidia-smi"
+DRIVER = "590.48.01"
+# What differs between two readings of one board, or is masked.
+PASSING = ("Timestamp", "GPU PDI", "timestamp")
 BOARDS = {"h100": "nvidia-h100-80gb-hbm3", "h200": "nvidia-h200"}
 
 
@@ -54,9 +60,16 @@ def parse_query(text: str) -> dict[str, str]:
 
 
 def read_capture(board: str) -> Capture:
-    if not FOLDER.exists():
-        pytest.skip("recorded data ../shared/data/nvidia-smi is not there")
-    [path] = FOLDER.glob(f"*__{BOARDS[board]}__*.txt.gz")
+    """Return the figures that are kept with the tests."""
+    facts = json.loads((FACTS / f"{board}-{DRIVER}.json").read_text(encoding="utf-8"))
+    return Capture(
+        board, facts["idle"], facts["busy"], facts["fields"], frozenset(facts["functions"])
+    )
+
+
+def read_recorded(board: str) -> Capture:
+    """Return what the capture itself says; only where the recorded data is."""
+    [path] = RECORDED.glob(f"*__{BOARDS[board]}__{DRIVER}.txt.gz")
     text = gzip.decompress(path.read_bytes()).decode()
     parts = re.split(r"^#{80}\n# (\S+ :: [^\n]+)\n(?:#[^\n]*\n)*", text, flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
@@ -64,11 +77,15 @@ def read_capture(board: str) -> Capture:
     functions = sections.get("capabilities :: nvml-symbols", "").split()
     return Capture(
         board,
-        idle=parse_query(sections["idle :: query (-q)"]),
-        busy=parse_query(sections["load :: query (-q)"]),
-        fields=dict(zip(header.split(", "), row.split(", "), strict=True)),
+        idle=_lasting(parse_query(sections["idle :: query (-q)"])),
+        busy=_lasting(parse_query(sections["load :: query (-q)"])),
+        fields=_lasting(dict(zip(header.split(", "), row.split(", "), strict=True))),
         functions=frozenset(functions),
     )
+
+
+def _lasting(said: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in said.items() if key not in PASSING}
 
 
 @pytest.fixture(scope="module", params=sorted(BOARDS))

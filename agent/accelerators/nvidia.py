@@ -1,8 +1,8 @@
 """The NVIDIA reader: boards, metrics and events through nvidia-ml-py.
 
 Owns the conversation with NVML: starting it, asking per board, noticing a lost or exchanged board.
-What is asked stands in `nvidia_sources`, GPM in `nvidia_gpm`, events in `nvidia_events`, identity
-in `nvidia_identity`. It needs no privilege and starts no process.
+What is asked stands in `nvidia_sources`, batches in `nvidia_fields`, GPM in `nvidia_gpm`, events in
+`nvidia_events`, identity in `nvidia_identity`. It needs no privilege and starts no process.
 """
 
 import logging
@@ -15,9 +15,10 @@ import pynvml
 from agent.accelerators import AcceleratorReading, Inspection
 from agent.accelerators.nvidia_board import Board, Collected
 from agent.accelerators.nvidia_events import EventWaiter
+from agent.accelerators.nvidia_fields import collect_fields
 from agent.accelerators.nvidia_gpm import GpmSampler
 from agent.accelerators.nvidia_identity import describe, make_board, read_uuid
-from agent.accelerators.nvidia_sources import CALLS, FALLBACKS, FIELDS, NVLINK_METRICS, Ask
+from agent.accelerators.nvidia_sources import CALLS, FALLBACKS, HOURLY, LINK_FIELDS, Ask, Call
 from agent.accelerators.nvidia_verdict import Verdict, translate, translate_start, verdict
 from telemetry.catalogue import CATALOGUE
 from telemetry.clock import Clock
@@ -27,8 +28,7 @@ from telemetry.records import Accelerator, Event, ReaderStatus
 
 log = logging.getLogger(__name__)
 
-# By nvmlValueType_t: the member of the union that holds the number.
-VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+HOUR_S = 3600.0
 # What the binding raises by itself when the driver counts more entries than there can be, or
 # gives a text that is none.
 BINDING_ERRORS = (IndexError, MemoryError, OverflowError, UnicodeDecodeError)
@@ -89,7 +89,8 @@ class NvidiaReader:
                 raise translate_start(error) from error
             raise DeviceLost(str(error)) from error
         if not board.nvlinks:
-            board.unsupported.update(NVLINK_METRICS)
+            board.unsupported.update(LINK_FIELDS)
+            board.exhausted.update(LINK_FIELDS)
         collected, gpm = Collected(board), GpmSampler(nvml, board, self._gpm_turn)
         for group in Group:
             self._collect(board, group, collected)
@@ -139,7 +140,10 @@ class NvidiaReader:
         for call in CALLS[group]:
             if not board.unsupported.issuperset(call.metrics):
                 self._ask(call.metrics, call.ask, board, collected)
-        self._collect_fields(board, group, collected)
+        for call in HOURLY if group is Group.SLOW else ():
+            if not board.unsupported.issuperset(call.metrics):
+                self._ask_hourly(call, board, collected)
+        collect_fields(self._nvml, board, group, collected)
         for name in FALLBACKS.keys() & board.unsupported - board.exhausted:
             if CATALOGUE.by_name[name].group is group:
                 self._ask((name,), FALLBACKS[name], board, collected)
@@ -155,28 +159,17 @@ class NvidiaReader:
         except BINDING_ERRORS as error:
             collected.failed.update(dict.fromkeys(names, f"absurd answer: {error!r}"))
 
-    def _collect_fields(self, board: Board, group: Group, collected: Collected) -> None:
-        """Ask for all fields of a group at once. Each has a verdict of its own.
-
-        A lost board answers with success: some fields say "lost" and the others are stale, so one
-        such verdict makes all of them worthless.
-        """
-        nvml = self._nvml
-        names = [name for name in FIELDS[group] if name not in board.unsupported]
-        if not names:
+    def _ask_hourly(self, call: Call, board: Board, collected: Collected) -> None:
+        """Ask, or give the answer of the last hour again."""
+        now_s = self._clock.monotonic_s()
+        asked_s, kept = board.hourly.get(call.metrics, (float("-inf"), {}))
+        if now_s - asked_s < HOUR_S:
+            collected.values |= kept
             return
-        try:
-            fields = [FIELDS[group][name] for name in names]
-            entries = nvml.nvmlDeviceGetFieldValues(board.handle, fields)
-        except nvml.NVMLError as error:
-            collected.refuse(tuple(names), error)
-            return
-        for name, entry in zip(names, entries, strict=True):
-            if entry.nvmlReturn:
-                collected.refuse((name,), nvml.NVMLError(entry.nvmlReturn))
-        for name, entry in zip(names, entries, strict=True):
-            if not entry.nvmlReturn:
-                collected.accept(name, int(getattr(entry.value, VALUE_MEMBERS[entry.valueType])))
+        self._ask(call.metrics, call.ask, board, collected)
+        if collected.values.keys() >= set(call.metrics):
+            answer = {name: collected.values[name] for name in call.metrics}
+            board.hourly[call.metrics] = now_s, answer
 
     def wait_events(self, timeout_s: float) -> list[Event]:
         """Return what the boards report, as soon as they do."""

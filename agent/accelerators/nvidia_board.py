@@ -27,6 +27,7 @@ class Board:
         unsupported: metrics whose first source is not offered; asked again after the next `open`.
         exhausted: those of them whose second source is not offered either.
         lost: whether the last reading found it lost.
+        hourly: answers that are kept, each with when it was asked.
     """
 
     uuid: bytes
@@ -36,6 +37,7 @@ class Board:
     unsupported: set[str] = field(default_factory=set)
     exhausted: set[str] = field(default_factory=set)
     lost: bool = False
+    hourly: dict[tuple[str, ...], tuple[float, dict[str, int]]] = field(default_factory=dict)
 
 
 class Collected:

@@ -17,6 +17,12 @@ NVLINKS_MAX = 36
 TEXT_CHARS_MAX = 128
 MEBIBYTE = 1 << 20
 FIELD_NVLINK_COUNT = 91
+FIELDS_MARGIN = {
+    "margin_shutdown_celsius": 193,
+    "margin_slowdown_celsius": 194,
+    "margin_memory_max_celsius": 195,
+    "margin_gpu_max_celsius": 196,
+}
 # Any fixed namespace will do; this one makes the same UUID on each host and at each start.
 NAMESPACE = uuid.UUID("6f2d8f0e-5f0f-4f6e-9a75-2f5b0c7d9a11")
 
@@ -128,18 +134,50 @@ def describe(nvml: Any, board: Board, index: int, given: Collection[str] = ()) -
         ecc_enabled=flag(nvml.nvmlDeviceGetEccMode),
         persistence_enabled=flag(nvml.nvmlDeviceGetPersistenceMode),
         unsupported=tuple(sorted(board.unsupported.difference(given))),
+        inforom_version=text(nvml.nvmlDeviceGetInforomImageVersion),
         **thresholds,
+        **_margins(nvml, questions),
+        **_fabric(nvml, questions),
         **platform,
     )
 
 
 def _platform(nvml: Any, questions: Questions) -> dict[str, Any]:
-    """Where the board sits, for those that know (racks that NVIDIA builds)."""
+    """Where the board sits, for those that know: racks that NVIDIA builds.
+
+    A board elsewhere answers too, with no chassis and zeroes, which are no place.
+    """
     info = nvml.c_nvmlPlatformInfo_v2_t()
     if questions.ask(nvml.nvmlDeviceGetPlatformInfo, ctypes.byref(info)) is None:
         return {}
+    chassis = questions.text(lambda _handle: info.chassisSerialNumber)
+    if not chassis:
+        return {}
     return {
-        "chassis_serial": questions.text(lambda _handle: info.chassisSerialNumber),
+        "chassis_serial": chassis,
         "slot_number": ord(info.slotNumber),
         "tray_index": ord(info.trayIndex),
+        "platform_host_id": ord(info.hostId),
     }
+
+
+def _margins(nvml: Any, questions: Questions) -> dict[str, Any]:
+    """Return the thermal headroom at which something happens, on boards that have headroom."""
+    entries = questions.ask(nvml.nvmlDeviceGetFieldValues, list(FIELDS_MARGIN.values()))
+    if entries is None:
+        return {}
+    return {
+        name: int(entry.value.siVal)
+        for name, entry in zip(FIELDS_MARGIN, entries, strict=True)
+        if not entry.nvmlReturn
+    }
+
+
+def _fabric(nvml: Any, questions: Questions) -> dict[str, Any]:
+    """Return the board's NVLink domain, where it has joined one."""
+    info = nvml.c_nvmlGpuFabricInfo_v2_t()
+    if questions.ask(nvml.nvmlDeviceGetGpuFabricInfoV, ctypes.byref(info)) is None:
+        return {}
+    if info.state != nvml.NVML_GPU_FABRIC_STATE_COMPLETED:
+        return {}
+    return {"fabric_cluster": bytes(info.clusterUuid), "fabric_clique_id": info.cliqueId}

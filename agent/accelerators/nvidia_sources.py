@@ -4,11 +4,13 @@ Owns the table. A question is a call, a field of the batch, or a GPM metric; all
 catalogue's. Asking, errors and ranges are the business of `nvidia` and `nvidia_board`.
 """
 
-import ctypes
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from agent.accelerators import nvidia_links as links
+from agent.accelerators import nvidia_memory as memory
 from agent.accelerators.nvidia_board import Board
+from agent.accelerators.nvidia_verdict import CORRUPTED_INFOROM
 from telemetry.metrics import Group
 
 MEBIBYTE = 1 << 20
@@ -49,7 +51,7 @@ def _one(function: str) -> Ask:
 
 
 def _first(function: str) -> Ask:
-    """Return a question to a function that gives a percentage and its sampling period."""
+    """Return a question to a function that gives several numbers, of which the first counts."""
     return lambda nvml, board: getattr(nvml, function)(board.handle)[:1]
 
 
@@ -61,57 +63,19 @@ def _throttled(policy: str) -> Ask:
     return ask
 
 
-def _ecc(kind: str, counter: str) -> Ask:
-    def ask(nvml: Any, board: Board) -> tuple[int]:
-        codes = getattr(nvml, kind), getattr(nvml, counter)
-        return (nvml.nvmlDeviceGetTotalEccErrors(board.handle, *codes),)
-
-    return ask
-
-
-def _sram_threshold(nvml: Any, board: Board) -> tuple[int]:
-    status = nvml.c_nvmlEccSramErrorStatus_v1_t()
-    nvml.nvmlDeviceGetSramEccErrorStatus(board.handle, ctypes.byref(status))
-    return (status.bThresholdExceeded,)
-
-
-def _retired_pages(nvml: Any, board: Board) -> tuple[int]:
-    causes = (
-        nvml.NVML_PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS,
-        nvml.NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR,
-    )
-    return (sum(len(nvml.nvmlDeviceGetRetiredPages(board.handle, cause)) for cause in causes),)
+def _inforom_valid(nvml: Any, board: Board) -> tuple[int]:
+    """A wrong checksum is an error to NVML and a fact to us."""
+    try:
+        nvml.nvmlDeviceValidateInforom(board.handle)
+    except nvml.NVMLError as error:
+        if error.value != CORRUPTED_INFOROM:
+            raise
+        return (0,)
+    return (1,)
 
 
 def _bar1(nvml: Any, board: Board) -> tuple[int]:
     return (nvml.nvmlDeviceGetBAR1MemoryInfo(board.handle).bar1Used // MEBIBYTE,)
-
-
-def _links_up(nvml: Any, board: Board) -> tuple[int]:
-    states = (nvml.nvmlDeviceGetNvLinkState(board.handle, link) for link in range(board.nvlinks))
-    return (sum(bool(state) for state in states),)
-
-
-def _link_errors(*kinds: str) -> Ask:
-    """Return the sum over all links; one link that cannot be read spoils it, and says so."""
-
-    def ask(nvml: Any, board: Board) -> tuple[int]:
-        codes = [getattr(nvml, kind) for kind in kinds]
-        return (
-            sum(
-                nvml.nvmlDeviceGetNvLinkErrorCounter(board.handle, link, code)
-                for link in range(board.nvlinks)
-                for code in codes
-            ),
-        )
-
-    return ask
-
-
-def _fabric(nvml: Any, board: Board) -> tuple[int, int]:
-    info = nvml.c_nvmlGpuFabricInfo_v2_t()
-    nvml.nvmlDeviceGetGpuFabricInfoV(board.handle, ctypes.byref(info))
-    return info.state, info.healthMask
 
 
 def _processes(nvml: Any, board: Board) -> tuple[int]:
@@ -137,25 +101,52 @@ CALLS: dict[Group, tuple[Call, ...]] = {
     Group.SLOW: (
         Call(("power_limit_milliwatts",), _one("nvmlDeviceGetEnforcedPowerLimit")),
         Call(("bar1_used_mebibytes",), _bar1),
-        Call(("throttled_power_nanoseconds",), _throttled("NVML_PERF_POLICY_POWER")),
-        Call(("throttled_thermal_nanoseconds",), _throttled("NVML_PERF_POLICY_THERMAL")),
         Call(
             ("ecc_corrected_volatile_count",),
-            _ecc("NVML_MEMORY_ERROR_TYPE_CORRECTED", "NVML_VOLATILE_ECC"),
+            memory.total_errors("NVML_MEMORY_ERROR_TYPE_CORRECTED", "NVML_VOLATILE_ECC"),
         ),
         Call(
             ("ecc_uncorrected_volatile_count",),
-            _ecc("NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_VOLATILE_ECC"),
+            memory.total_errors("NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_VOLATILE_ECC"),
         ),
         Call(
             ("ecc_corrected_aggregate_count",),
-            _ecc("NVML_MEMORY_ERROR_TYPE_CORRECTED", "NVML_AGGREGATE_ECC"),
+            memory.total_errors("NVML_MEMORY_ERROR_TYPE_CORRECTED", "NVML_AGGREGATE_ECC"),
         ),
         Call(
             ("ecc_uncorrected_aggregate_count",),
-            _ecc("NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_AGGREGATE_ECC"),
+            memory.total_errors("NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_AGGREGATE_ECC"),
         ),
-        Call(("sram_threshold_exceeded_flag",), _sram_threshold),
+        Call(
+            ("ecc_dram_corrected_volatile_count",),
+            memory.errors_in(
+                "NVML_MEMORY_LOCATION_DRAM",
+                "NVML_MEMORY_ERROR_TYPE_CORRECTED",
+                "NVML_VOLATILE_ECC",
+            ),
+        ),
+        Call(
+            ("ecc_dram_uncorrected_aggregate_count",),
+            memory.errors_in(
+                "NVML_MEMORY_LOCATION_DRAM",
+                "NVML_MEMORY_ERROR_TYPE_UNCORRECTED",
+                "NVML_AGGREGATE_ECC",
+            ),
+        ),
+        Call(
+            (
+                "sram_threshold_exceeded_flag",
+                "sram_corrected_volatile_count",
+                "sram_parity_aggregate_count",
+                "sram_secded_aggregate_count",
+                "sram_l2_aggregate_count",
+                "sram_sm_aggregate_count",
+                "sram_pcie_aggregate_count",
+                "sram_microcontroller_aggregate_count",
+                "sram_other_aggregate_count",
+            ),
+            memory.sram,
+        ),
         Call(
             (
                 "remapped_rows_corrected_count",
@@ -165,30 +156,39 @@ CALLS: dict[Group, tuple[Call, ...]] = {
             ),
             lambda nvml, board: nvml.nvmlDeviceGetRemappedRows(board.handle),
         ),
-        Call(("retired_pages_count",), _retired_pages),
+        Call(
+            (
+                "remap_banks_full_count",
+                "remap_banks_high_count",
+                "remap_banks_partial_count",
+                "remap_banks_low_count",
+                "remap_banks_none_count",
+            ),
+            memory.remap_banks,
+        ),
+        Call(("retired_pages_count", "retired_pages_double_bit_count"), memory.retired_pages),
+        Call(("retired_pages_pending_flag",), _one("nvmlDeviceGetRetiredPagesPendingStatus")),
+        Call(("unrepairable_memory_flag",), _one("nvmlDeviceGetUnrepairableMemoryFlag_v1")),
+        Call(
+            ("channel_repair_pending_flag", "tpc_repair_pending_flag"),
+            lambda nvml, board: nvml.nvmlDeviceGetRepairStatus(board.handle),
+        ),
         Call(("pcie_link_generation",), _one("nvmlDeviceGetCurrPcieLinkGeneration")),
         Call(("pcie_link_width_lanes",), _one("nvmlDeviceGetCurrPcieLinkWidth")),
-        Call(("nvlink_active_links_count",), _links_up),
-        Call(
-            ("nvlink_crc_errors_count",),
-            _link_errors("NVML_NVLINK_ERROR_DL_CRC_FLIT", "NVML_NVLINK_ERROR_DL_CRC_DATA"),
-        ),
-        Call(("nvlink_replay_errors_count",), _link_errors("NVML_NVLINK_ERROR_DL_REPLAY")),
-        Call(("nvlink_recovery_errors_count",), _link_errors("NVML_NVLINK_ERROR_DL_RECOVERY")),
-        Call(("fabric_state_code", "fabric_health_bitmask"), _fabric),
+        Call(("fabric_state_code", "fabric_health_bitmask", "fabric_status_code"), links.fabric),
+        Call(("fabric_health_code",), links.fabric_health),
         Call(("processes_count",), _processes),
+        Call(("ecc_enabled_flag",), _first("nvmlDeviceGetEccMode")),
+        Call(("persistence_enabled_flag",), _one("nvmlDeviceGetPersistenceMode")),
+        Call(("mig_enabled_flag",), _first("nvmlDeviceGetMigMode")),
     ),
 }
 
-# Metrics that only boards with NVLink have: without links there is nothing to sum.
-NVLINK_METRICS = frozenset(
-    {
-        "nvlink_active_links_count",
-        "nvlink_crc_errors_count",
-        "nvlink_replay_errors_count",
-        "nvlink_recovery_errors_count",
-    }
-)
+# Slow metrics whose answer is kept for an hour: asking reads the board's flash memory.
+HOURLY: tuple[Call, ...] = (Call(("inforom_valid_flag",), _inforom_valid),)
+
+# Fields with a value a link, all asked in the same call as the other fields of the slow group.
+LINK_FIELDS = links.LINK_FIELDS
 
 # Fields of `nvmlDeviceGetFieldValues`, all of a group in one call.
 FIELDS: dict[Group, dict[str, int]] = {
@@ -199,8 +199,26 @@ FIELDS: dict[Group, dict[str, int]] = {
         "power_instant_milliwatts": 186,
     },
     Group.SLOW: {
+        "throttled_power_nanoseconds": 74,
+        "throttled_thermal_nanoseconds": 75,
+        "throttled_sync_boost_nanoseconds": 76,
+        "throttled_software_thermal_nanoseconds": 269,
+        "throttled_hardware_thermal_nanoseconds": 270,
+        "throttled_power_brake_nanoseconds": 271,
         "pcie_replays_count": 94,
+        "pcie_correctable_errors_count": 173,
+        "pcie_naks_received_count": 174,
+        "pcie_receiver_errors_count": 175,
+        "pcie_bad_tlps_count": 176,
+        "pcie_naks_sent_count": 177,
+        "pcie_bad_dllps_count": 178,
+        "pcie_nonfatal_errors_count": 179,
+        "pcie_fatal_errors_count": 180,
+        "pcie_unsupported_requests_count": 181,
+        "pcie_lcrc_errors_count": 182,
         "recovery_action_code": 230,
+        "c2c_errors_count": 231,
+        "c2c_replays_count": 232,
     },
 }
 
@@ -211,7 +229,17 @@ FALLBACKS: dict[str, Ask] = {
     "temperature_gpu_celsius": lambda nvml, board: (
         nvml.nvmlDeviceGetTemperature(board.handle, nvml.NVML_TEMPERATURE_GPU),
     ),
+    "throttled_power_nanoseconds": _throttled("NVML_PERF_POLICY_POWER"),
+    "throttled_thermal_nanoseconds": _throttled("NVML_PERF_POLICY_THERMAL"),
+    "throttled_sync_boost_nanoseconds": _throttled("NVML_PERF_POLICY_SYNC_BOOST"),
     "pcie_replays_count": _one("nvmlDeviceGetPcieReplayCounter"),
+    "nvlink_active_links_count": links.links_up,
+    "nvlink_crc_errors_count": links.link_errors(
+        "NVML_NVLINK_ERROR_DL_CRC_FLIT", "NVML_NVLINK_ERROR_DL_CRC_DATA"
+    ),
+    "nvlink_replay_errors_count": links.link_errors("NVML_NVLINK_ERROR_DL_REPLAY"),
+    "nvlink_recovery_errors_count": links.link_errors("NVML_NVLINK_ERROR_DL_RECOVERY"),
+    "nvlink_raw_ber_exponent_hundredths": links.older_raw_ber,
 }
 
 # GPM metric and what turns its unit into ours: percent into permille, MiB/s as they are.

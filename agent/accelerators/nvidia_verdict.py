@@ -24,6 +24,7 @@ NO_PERMISSION = 4  # an unprivileged container: a property of the host, not a fa
 NOT_FOUND = 6
 TIMEOUT = 10
 FUNCTION_NOT_FOUND = 13  # the driver is older than the binding
+CORRUPTED_INFOROM = 14
 GPU_IS_LOST = 15
 LIBRARY_MISMATCH = 18
 ARGUMENT_VERSION_MISMATCH = 25  # the driver is older than the structure

@@ -4,6 +4,8 @@ Owns the step from physics to values, one function a metric group. Which metrics
 offer is `unsupported_of`. Values are not clipped to the catalogue's ranges: they lie inside.
 """
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,19 +18,25 @@ from telemetry.records import ReaderStatus
 
 Values = NDArray[np.int64]
 
-# Boards since Ampere remap rows instead of retiring pages.
-_NEVER = frozenset({"retired_pages_count"})
-_GPM = tuple(m.name for m in CATALOGUE.metrics if m.source.startswith("GPM"))
+_FIELD = re.compile(r"field (\d+)")
+# 15e-255, what the driver says of a link without errors, in the catalogue's form.
+_HEALTHY_BIT_ERRORS = 25_382
+_SLOW = tuple(metric.name for metric in CATALOGUE.group(Group.SLOW))
 _KILOBYTES_PER_MEBIBYTE = 1048.576
 _MEGABYTES_PER_MEBIBYTE = 1.048576
 
 
 def unsupported_of(profile: Profile) -> tuple[str, ...]:
     """Return the catalogue names that boards of this profile do not offer."""
-    missing = _NEVER if profile.gpm_supported else _NEVER | set(_GPM)
-    if not profile.links.fabric_state:
-        missing = missing | {"fabric_state_code", "fabric_health_bitmask"}
-    return tuple(m.name for m in CATALOGUE.metrics if m.name in missing)
+    return tuple(m.name for m in CATALOGUE.metrics if not _offered(m.source, profile))
+
+
+def _offered(source: str, profile: Profile) -> bool:
+    if source.startswith("GPM"):
+        return profile.gpm_supported
+    if field := _FIELD.match(source):
+        return int(field[1]) not in profile.absent_fields
+    return re.split(r"\W", source, maxsplit=1)[0] not in profile.absent
 
 
 def supported(profile: Profile, group: Group) -> tuple[Metric, ...]:
@@ -87,34 +95,34 @@ def read_fast(boards: Boards, demand: Demand) -> dict[str, Values | int]:
 
 
 def read_slow(boards: Boards, demand: Demand) -> dict[str, Values | int]:
-    """Return the slow metrics by name: an array with one value a board, or one value for all."""
+    """Return the slow metrics by name: an array with one value a board, or one value for all.
+
+    What is not named stays at zero on a board that is well.
+    """
     links = boards.profile.links
     corrected = boards.corrected_errors.astype(np.int64)
-    return {
+    values: dict[str, Values | int] = dict.fromkeys(_SLOW, 0)
+    return values | {
         "power_limit_milliwatts": boards.profile.power.default_limit_milliwatts,
         "bar1_used_mebibytes": 2,
         "throttled_power_nanoseconds": _whole(boards.throttled_power_s * 1e9),
         "throttled_thermal_nanoseconds": _whole(boards.throttled_thermal_s * 1e9),
         "ecc_corrected_volatile_count": corrected,
-        "ecc_uncorrected_volatile_count": 0,
         "ecc_corrected_aggregate_count": corrected,
-        "ecc_uncorrected_aggregate_count": 0,
-        "sram_threshold_exceeded_flag": 0,
-        "remapped_rows_corrected_count": 0,
-        "remapped_rows_uncorrected_count": 0,
-        "remap_pending_flag": 0,
-        "remap_failed_flag": 0,
-        "pcie_replays_count": 0,
         "pcie_link_generation": links.pcie_generation,
         "pcie_link_width_lanes": links.pcie_width,
         "nvlink_active_links_count": links.nvlink_count,
-        "nvlink_crc_errors_count": 0,
-        "nvlink_replay_errors_count": 0,
-        "nvlink_recovery_errors_count": 0,
         "fabric_state_code": links.fabric_state,
-        "fabric_health_bitmask": 0,
-        "recovery_action_code": 0,
         "processes_count": (demand.activity > 0).astype(np.int64),
+        "throttled_software_thermal_nanoseconds": _whole(boards.throttled_thermal_s * 1e9),
+        "ecc_dram_corrected_volatile_count": corrected,
+        "remap_banks_full_count": boards.profile.remap_banks,
+        "nvlink_raw_ber_exponent_hundredths": _HEALTHY_BIT_ERRORS,
+        "nvlink_effective_ber_exponent_hundredths": _HEALTHY_BIT_ERRORS,
+        "nvlink_symbol_ber_exponent_hundredths": _HEALTHY_BIT_ERRORS,
+        "ecc_enabled_flag": 1,
+        "persistence_enabled_flag": 1,
+        "inforom_valid_flag": 1,
     }
 
 

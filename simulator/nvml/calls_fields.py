@@ -11,7 +11,7 @@ from simulator.nvml.calls_readings import (
     power_milliwatts,
     throttled_nanoseconds,
 )
-from simulator.nvml.device import LATENCY_MAX_US, SimulatedGpu
+from simulator.nvml.device import LATENCY_MAX_US, NO_BIT_ERRORS, SimulatedGpu
 from simulator.nvml.driver import SimulatedDriver
 from simulator.nvml.physics import (
     REASON_HW_THERMAL,
@@ -52,10 +52,17 @@ FIELDS: dict[int, tuple[int, Getter]] = {
     143: (UNSIGNED, lambda gpu: gpu.counters.rows_uncorrected),
     144: (UNSIGNED, lambda gpu: int(gpu.counters.remap_pending)),
     145: (UNSIGNED, lambda gpu: int(gpu.counters.remap_failed)),
-    161: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.nvlink_replay),
-    162: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.nvlink_recovery),
-    163: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.nvlink_crc),
-    **{field: (UNSIGNED, lambda _gpu: 0) for field in range(173, 184)},
+    173: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.pcie_correctable),
+    174: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.pcie_naks_received),
+    175: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.pcie_receiver),
+    176: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.pcie_bad_tlps),
+    177: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.pcie_naks_sent),
+    178: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.pcie_bad_dllps),
+    179: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.pcie_nonfatal),
+    180: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.pcie_fatal),
+    181: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.pcie_unsupported_requests),
+    182: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.pcie_lcrc),
+    183: (UNSIGNED_LONG_LONG, lambda _gpu: 0),
     FIELD_POWER_AVERAGE: (UNSIGNED, power_milliwatts),
     FIELD_POWER_INSTANT: (UNSIGNED, lambda gpu: round(gpu.physics.power_watts * 1000)),
     187: (UNSIGNED, lambda gpu: gpu.profile.power.min_limit_milliwatts),
@@ -69,11 +76,39 @@ FIELDS: dict[int, tuple[int, Getter]] = {
     195: (SIGNED, lambda gpu: gpu.profile.limits.memory_max_offset_celsius),
     196: (SIGNED, lambda gpu: gpu.profile.limits.core_max_offset_celsius),
     230: (UNSIGNED, lambda gpu: gpu.counters.recovery_action),
+    231: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.c2c_errors),
+    232: (UNSIGNED_LONG_LONG, lambda gpu: gpu.counters.c2c_replays),
     269: (UNSIGNED_LONG_LONG, lambda gpu: throttled_nanoseconds(gpu, REASON_SW_THERMAL)),
     270: (UNSIGNED_LONG_LONG, lambda gpu: throttled_nanoseconds(gpu, REASON_HW_THERMAL)),
     271: (UNSIGNED_LONG_LONG, lambda gpu: throttled_nanoseconds(gpu, REASON_POWER_BRAKE)),
     274: (UNSIGNED, lambda _gpu: 100),
 }
+
+# Fields whose scope is a link. All errors stand on link 0.
+LINK_FIELDS: dict[int, Getter] = {
+    161: lambda gpu: gpu.counters.nvlink_replay,
+    162: lambda gpu: gpu.counters.nvlink_recovery,
+    163: lambda gpu: gpu.counters.nvlink_crc,
+    208: lambda gpu: gpu.counters.nvlink_receive,
+    213: lambda _gpu: 0,
+    214: lambda gpu: gpu.counters.nvlink_recovery_failures,
+    215: lambda gpu: gpu.counters.nvlink_recovery_events,
+    221: lambda gpu: gpu.counters.nvlink_symbol,
+}
+FIELD_LINK_STATE = 165
+FIELDS_BIT_ERRORS = frozenset({218, 220, 222, 293})
+
+
+def _of_link(gpu: SimulatedGpu, field: int, link: int) -> tuple[int, Getter] | None:
+    """Return what one link says, or None for a link that the board does not have."""
+    if not 0 <= link < gpu.profile.links.nvlink_count:
+        return None
+    if field == FIELD_LINK_STATE:
+        return UNSIGNED, lambda gpu: int(link not in gpu.links_down)
+    if field in FIELDS_BIT_ERRORS:
+        rate = NO_BIT_ERRORS if link else gpu.counters.nvlink_bit_error_rate
+        return UNSIGNED_LONG_LONG, lambda _gpu: rate
+    return UNSIGNED_LONG_LONG, (lambda _gpu: 0) if link else LINK_FIELDS[field]
 
 
 def _scoped_power(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, Getter] | None:
@@ -91,6 +126,8 @@ def _find(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, Getter] | Non
         SCOPE_MEMORY,
     ):
         return _scoped_power(gpu, field, scope)
+    if field == FIELD_LINK_STATE or field in FIELDS_BIT_ERRORS or field in LINK_FIELDS:
+        return _of_link(gpu, field, scope)
     return FIELDS.get(field)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from simulator.nvml.calling import (
     ARGUMENT_VERSION_MISMATCH,
+    CORRUPTED_INFOROM,
     SUCCESS,
     DeviceCall,
     has_version,
@@ -52,12 +53,14 @@ def _pci_info(gpu: SimulatedGpu, info: Any) -> int:
 
 
 def _platform_info(gpu: SimulatedGpu, info: Any) -> int:
-    """Only boards of racks that NVIDIA builds know it; see `absent` in the other profiles."""
+    """Only boards of racks that NVIDIA builds know their chassis; others answer with none."""
     result = target(info)
     if not has_version(result, PLATFORM_INFO_V2):
         return ARGUMENT_VERSION_MISMATCH
-    result.chassisSerialNumber = f"1820{gpu.identity.serial[3:10]}"
-    result.slotNumber, result.trayIndex, result.hostId = b"\x01", b"\x00", b"\x01"
+    if gpu.profile.in_chassis:
+        result.chassisSerialNumber = f"1820{gpu.identity.serial[3:10]}"
+        result.slotNumber = b"\x01"
+    result.trayIndex, result.hostId = b"\x00", b"\x01"
     result.peerType, result.moduleId = b"\x01", bytes([gpu.identity.module_id])
     return SUCCESS
 
@@ -97,5 +100,7 @@ CALLS: dict[str, DeviceCall] = {
     "nvmlDeviceGetEccMode": _ecc_mode,
     "nvmlDeviceGetMigMode": _mig_mode,
     "nvmlDeviceGetPersistenceMode": lambda _gpu, result: put(result, 1),
-    "nvmlDeviceValidateInforom": lambda _gpu: SUCCESS,
+    "nvmlDeviceValidateInforom": lambda gpu: (
+        CORRUPTED_INFOROM if gpu.counters.inforom_corrupted else SUCCESS
+    ),
 }

@@ -45,8 +45,9 @@ def _memory_errors(gpu: SimulatedGpu, kind: Any, counter: Any, location: Any, re
     if where == LOCATION_DRAM:
         return _total_ecc(gpu, kind, counter, result)
     if where == LOCATION_SRAM:
-        uncorrected = gpu.counters.sram_uncorrected if number(kind) == UNCORRECTED else 0
-        return put(result, uncorrected)
+        counts = gpu.counters
+        wrong = counts.sram_uncorrected if number(kind) == UNCORRECTED else counts.sram_corrected
+        return put(result, wrong)
     return INVALID_ARGUMENT if not 0 <= where < LOCATION_COUNT else put(result, 0)
 
 
@@ -55,6 +56,7 @@ def _sram_status(gpu: SimulatedGpu, status: Any) -> int:
     if not has_version(result, SRAM_STATUS_V1):
         return ARGUMENT_VERSION_MISMATCH
     result.volatileUncSecDed = result.aggregateUncSecDed = counts.sram_uncorrected
+    result.volatileCor = result.aggregateCor = counts.sram_corrected
     result.aggregateUncBucketL2 = counts.sram_uncorrected
     result.bThresholdExceeded = counts.sram_threshold_exceeded
     return SUCCESS
@@ -87,7 +89,7 @@ def _repair_status(gpu: SimulatedGpu, status: Any) -> int:
     result = target(status)
     if not has_version(result, REPAIR_STATUS_V1):
         return ARGUMENT_VERSION_MISMATCH
-    result.bChannelRepairPending = gpu.counters.remap_failed
+    result.bChannelRepairPending = gpu.counters.channel_repair_pending
     result.bTpcRepairPending = 0
     return SUCCESS
 
@@ -96,7 +98,7 @@ def _unrepairable(gpu: SimulatedGpu, status: Any) -> int:
     result = target(status)
     if not has_version(result, UNREPAIRABLE_V1):
         return ARGUMENT_VERSION_MISMATCH
-    result.unrepairableMemory = gpu.counters.remap_failed
+    result.unrepairableMemory = gpu.counters.unrepairable_memory
     return SUCCESS
 
 

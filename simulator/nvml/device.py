@@ -17,6 +17,8 @@ PCI_BUSES = (0x1B, 0x43, 0x52, 0x61, 0x9D, 0xC3, 0xD1, 0xDF)
 # The driver averages utilisation over a sixth of a second to a second; half lies between.
 REFRESH_S = 0.5
 LATENCY_MAX_US = 40
+# 15e-255: what the driver says of a link without errors.
+NO_BIT_ERRORS = 0xFFF
 
 
 class Process(NamedTuple):
@@ -40,22 +42,44 @@ class Identity(NamedTuple):
 class Counters:
     """Counts that only faults move, apart from corrected errors, which physics adds.
 
-    `_before` is what the board has counted in its life before the driver was loaded.
+    `_before` is what the board has counted in its life before the driver was loaded. All errors of
+    links stand on the first one; `nvlink_bit_error_rate` is in NVML's form, mantissa and exponent.
     """
 
     corrected_before: int = 0
     uncorrected: int = 0
     uncorrected_before: int = 0
+    sram_corrected: int = 0
     sram_uncorrected: int = 0
     sram_threshold_exceeded: bool = False
     rows_corrected: int = 0
     rows_uncorrected: int = 0
     remap_pending: bool = False
     remap_failed: bool = False
+    unrepairable_memory: bool = False
+    channel_repair_pending: bool = False
+    inforom_corrupted: bool = False
     pcie_replays: int = 0
+    pcie_correctable: int = 0
+    pcie_naks_received: int = 0
+    pcie_receiver: int = 0
+    pcie_bad_tlps: int = 0
+    pcie_naks_sent: int = 0
+    pcie_bad_dllps: int = 0
+    pcie_nonfatal: int = 0
+    pcie_fatal: int = 0
+    pcie_unsupported_requests: int = 0
+    pcie_lcrc: int = 0
     nvlink_crc: int = 0
     nvlink_replay: int = 0
     nvlink_recovery: int = 0
+    nvlink_receive: int = 0
+    nvlink_recovery_events: int = 0
+    nvlink_recovery_failures: int = 0
+    nvlink_symbol: int = 0
+    nvlink_bit_error_rate: int = NO_BIT_ERRORS
+    c2c_errors: int = 0
+    c2c_replays: int = 0
     recovery_action: int = 0
 
 

@@ -78,6 +78,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `absent` names NVML functions and `absent_fields` field ids that answer "not supported";
     `deprecated` functions answer so; `missing` functions are not exported by this driver's library.
+    `in_chassis`: the board sits in a rack that NVIDIA builds, and knows where.
     `busy_*` describe the stress test under which the figures were taken.
     """
 
@@ -107,6 +108,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits
     thermal: Thermal
     links: Links
+    in_chassis: bool = False
     absent: tuple[str, ...] = ()
     absent_fields: tuple[int, ...] = ()
     absent_ecc_locations: tuple[int, ...] = ()

@@ -128,6 +128,17 @@ insert into accelerators (
     ecc_enabled,
     persistence_enabled,
     unsupported,
+    inforom_version,
+    platform_host_id,
+    margin_shutdown_celsius,
+    margin_slowdown_celsius,
+    margin_memory_max_celsius,
+    margin_gpu_max_celsius,
+    fabric_cluster,
+    fabric_clique_id,
+    gpu_instance_id,
+    compute_instance_id,
+    mig_profile,
     inventory_time
 )
 values (
@@ -159,6 +170,17 @@ values (
     %(ecc_enabled)s,
     %(persistence_enabled)s,
     %(unsupported)s,
+    %(inforom_version)s,
+    %(platform_host_id)s,
+    %(margin_shutdown_celsius)s,
+    %(margin_slowdown_celsius)s,
+    %(margin_memory_max_celsius)s,
+    %(margin_gpu_max_celsius)s,
+    %(fabric_cluster)s,
+    %(fabric_clique_id)s,
+    %(gpu_instance_id)s,
+    %(compute_instance_id)s,
+    %(mig_profile)s,
     %(time)s
 )
 on conflict (host_id, uuid) do update
@@ -190,6 +212,17 @@ set
     ecc_enabled = excluded.ecc_enabled,
     persistence_enabled = excluded.persistence_enabled,
     unsupported = excluded.unsupported,
+    inforom_version = excluded.inforom_version,
+    platform_host_id = excluded.platform_host_id,
+    margin_shutdown_celsius = excluded.margin_shutdown_celsius,
+    margin_slowdown_celsius = excluded.margin_slowdown_celsius,
+    margin_memory_max_celsius = excluded.margin_memory_max_celsius,
+    margin_gpu_max_celsius = excluded.margin_gpu_max_celsius,
+    fabric_cluster = excluded.fabric_cluster,
+    fabric_clique_id = excluded.fabric_clique_id,
+    gpu_instance_id = excluded.gpu_instance_id,
+    compute_instance_id = excluded.compute_instance_id,
+    mig_profile = excluded.mig_profile,
     inventory_time = excluded.inventory_time
 where accelerators.inventory_time is null
     or accelerators.inventory_time <= excluded.inventory_time;

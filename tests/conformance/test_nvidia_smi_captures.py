@@ -14,9 +14,23 @@ from simulator.nvml import library, profile
 from simulator.nvml.load import IDLE, ConstantLoad, Load
 from telemetry.metrics import Group
 from tests.fix_accelerators import ManualClock
-from tests.fix_captures import Capture, Host, number
+from tests.fix_captures import (
+    BOARDS,
+    RECORDED,
+    Capture,
+    Host,
+    number,
+    read_capture,
+    read_recorded,
+)
 
 ABSENT = {"N/A", "[N/A]", "Requested functionality has been deprecated"}
+
+
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="no recorded data at ../shared/data/nvidia-smi")
+@pytest.mark.parametrize("board", sorted(BOARDS))
+def test_the_figures_kept_here_are_those_of_the_capture(board: str) -> None:
+    assert read_capture(board) == read_recorded(board)
 
 
 def field(host: Host, field_id: int, scope: int = 0) -> Any:
@@ -287,7 +301,6 @@ def test_nothing_is_throttled(capture: Capture, busy: Host, counter: int) -> Non
 ABSENT_CALLS = {
     "Fan Speed": "nvmlDeviceGetFanSpeed",
     "Retired Pages/Pending Page Blacklist": "nvmlDeviceGetRetiredPagesPendingStatus",
-    "Platform Info/Chassis Serial Number": "nvmlDeviceGetPlatformInfo",
     "Applications Clocks/Graphics": "nvmlDeviceGetApplicationsClock",
     "Default Applications Clocks/Memory": "nvmlDeviceGetDefaultApplicationsClock",
 }
@@ -307,6 +320,48 @@ def test_retired_pages_are_not_told(capture: Capture, idle: Host) -> None:
     for cause in (0, 1):
         with pytest.raises(pynvml.NVMLError_NotSupported):
             pynvml.nvmlDeviceGetRetiredPages(idle.handle, cause)
+
+
+def test_the_place_in_a_chassis_is_answered_and_empty(capture: Capture, idle: Host) -> None:
+    said = capture.fields
+    info = pynvml.c_nvmlPlatformInfo_v2_t()
+    pynvml.nvmlDeviceGetPlatformInfo(idle.handle, pynvml.byref(info))
+    assert info.chassisSerialNumber == said["platform.chassis_serial_number"] == ""
+    assert ord(info.slotNumber) == number(said["platform.slot_number"])
+    assert ord(info.trayIndex) == number(said["platform.tray_index"])
+    assert ord(info.hostId) == number(said["platform.host_id"])
+    assert capture.idle["Platform Info/Chassis Serial Number"] in ABSENT
+
+
+def test_the_store_of_the_board_is_sound(capture: Capture, idle: Host) -> None:
+    assert capture.fields["inforom.checksum_validation"] == "valid"
+    pynvml.nvmlDeviceValidateInforom(idle.handle)
+
+
+def test_every_link_is_up(capture: Capture, idle: Host) -> None:
+    states = [field(idle, 165, link) for link in range(19)]
+    assert [entry.value.uiVal for entry in states[:18]] == [1] * 18
+    assert states[18].nvmlReturn == pynvml.NVML_ERROR_NOT_SUPPORTED
+
+
+def test_on_chip_memory(capture: Capture, idle: Host) -> None:
+    status = pynvml.c_nvmlEccSramErrorStatus_v1_t()
+    pynvml.nvmlDeviceGetSramEccErrorStatus(idle.handle, pynvml.byref(status))
+    lines = {
+        "Volatile/SRAM Correctable": status.volatileCor,
+        "Volatile/SRAM Uncorrectable Parity": status.volatileUncParity,
+        "Volatile/SRAM Uncorrectable SEC-DED": status.volatileUncSecDed,
+        "Aggregate/SRAM Correctable": status.aggregateCor,
+        "Aggregate Uncorrectable SRAM Sources/SRAM L2": status.aggregateUncBucketL2,
+        "Aggregate Uncorrectable SRAM Sources/SRAM SM": status.aggregateUncBucketSm,
+        "Aggregate Uncorrectable SRAM Sources/SRAM PCIE": status.aggregateUncBucketPcie,
+        "Aggregate Uncorrectable SRAM Sources/SRAM Microcontroller": status.aggregateUncBucketMcu,
+        "Aggregate Uncorrectable SRAM Sources/SRAM Other": status.aggregateUncBucketOther,
+    }
+    for line, counted in lines.items():
+        assert counted == number(capture.idle[f"ECC Errors/{line}"]), line
+    assert capture.idle["ECC Errors/Aggregate/SRAM Threshold Exceeded"] == "No"
+    assert status.bThresholdExceeded == 0
 
 
 def test_power_of_the_module_and_momentary_power_of_the_memory_are_not_told(
@@ -339,7 +394,16 @@ def test_the_agent_reads_what_nvidia_smi_said(
     assert fast["utilization_gpu_percent"] == number(said["Utilization/GPU"])
     assert fast["clock_sm_megahertz"] == number(said["Clocks/SM"])
     slow = reader.read(0, Group.SLOW)
-    assert slow.unsupported == {"retired_pages_count"}
+    assert {name.partition("_")[0] for name in slow.unsupported} == {"retired", "c2c", "nvlink"}
     limit = number(power_lines(said)["Current Power Limit"]) * 1000
     assert slow.values["power_limit_milliwatts"] == limit
+    said_banks = "Remapped Rows/Bank Remap Availability Histogram/Max"
+    assert slow.values["remap_banks_full_count"] == number(capture.busy[said_banks])
+    assert slow.values["inforom_valid_flag"] == slow.values["ecc_enabled_flag"] == 1
+    assert slow.values["nvlink_active_links_count"] == 18
+    assert entry.inforom_version == said["Inforom Version/Image Version"]
+    limits = [entry.margin_shutdown_celsius, entry.margin_slowdown_celsius]
+    assert limits == [
+        number(said[f"Temperature/GPU {word} T.Limit Temp"]) for word in ("Shutdown", "Slowdown")
+    ]
     reader.close()

@@ -48,7 +48,7 @@ def test_a_healthy_host_has_a_finding_for_each_board_and_group(
     assert {finding.verdict for finding in found.values()} == {"ok"}
     assert found.keys() >= {"driver", "GPU 0", "GPU 1", "fast metrics", "slow metrics", "events"}
     assert "NVIDIA H100" in found["GPU 1"].sentence
-    assert "retired_pages_count" in found["slow metrics"].sentence
+    assert "c2c_errors_count" in found["slow metrics"].sentence
     # Activity is read as well, which takes two readings.
     assert found["fast metrics"].sentence.startswith("30 read")
 

@@ -10,7 +10,7 @@ from telemetry.metrics import WIDTHS_BYTES, Group, Metric
 UNIT_ENDINGS = (
     "_percent", "_permille", "_celsius", "_milliwatts", "_millijoules", "_megahertz",
     "_mebibytes", "_mebibytes_per_second", "_nanoseconds", "_count", "_flag", "_code",
-    "_bitmask", "_lanes", "_generation",
+    "_bitmask", "_lanes", "_generation", "_hundredths",
 )  # fmt: skip
 each_metric = pytest.mark.parametrize("metric", CATALOGUE.metrics, ids=lambda metric: metric.name)
 

@@ -5,7 +5,15 @@ import pytest
 
 from agent.accelerators import AcceleratorReading
 from agent.accelerators.nvidia import NvidiaReader
-from agent.accelerators.nvidia_sources import CALLS, FALLBACKS, FIELDS, GPM, OF_THE_AGENT
+from agent.accelerators.nvidia_sources import (
+    CALLS,
+    FALLBACKS,
+    FIELDS,
+    GPM,
+    HOURLY,
+    LINK_FIELDS,
+    OF_THE_AGENT,
+)
 from simulator.nvml import profile
 from simulator.nvml.driver import SimulatedDriver
 from telemetry.catalogue import CATALOGUE
@@ -22,7 +30,8 @@ def fast(nvidia_reader: NvidiaReader, position: int = 0) -> AcceleratorReading:
 def test_each_metric_of_the_catalogue_has_a_source_in_its_own_group() -> None:
     for group in Group:
         sourced = [name for call in CALLS[group] for name in call.metrics] + list(FIELDS[group])
-        sourced += GPM if group is Group.FAST else []
+        sourced += GPM if group is Group.FAST else list(LINK_FIELDS)
+        sourced += [n for call in HOURLY for n in call.metrics] if group is Group.SLOW else []
         names = {metric.name for metric in CATALOGUE.group(group)} - OF_THE_AGENT
         assert sorted(sourced) == sorted(names)
     assert FALLBACKS.keys() <= CATALOGUE.by_name.keys()
@@ -32,6 +41,8 @@ def test_sources_are_those_that_the_catalogue_names() -> None:
     for fields in FIELDS.values():
         for name, field in fields.items():
             assert CATALOGUE.by_name[name].source == f"field {field}"
+    for name, (link_field, _) in LINK_FIELDS.items():
+        assert CATALOGUE.by_name[name].source == f"field {link_field}, each link"
     for name, (metric_id, _) in GPM.items():
         assert CATALOGUE.by_name[name].source == f"GPM {metric_id}"
 
@@ -318,10 +329,11 @@ def test_an_older_driver_that_lacks_functions_is_read_as_far_as_it_goes(
     lacking = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetMarginTemperature")
     older = msgspec.structs.replace(profile.load("h100"), missing=lacking)
     reader = NvidiaReader(manual_clock, bind(SimulatedDriver([older], manual_clock)))
-    assert reader.open().accelerators[0].unsupported == (
-        "retired_pages_count",
-        "temperature_margin_celsius",
-    )
+    told = set(reader.open().accelerators[0].unsupported)
+    assert "temperature_margin_celsius" in told
+    assert {CATALOGUE.by_name[name].group for name in told - {"temperature_margin_celsius"}} == {
+        Group.SLOW
+    }
     reading = fast(reader)
     assert reading.status is ReaderStatus.WHOLE
     assert "temperature_gpu_celsius" in reading.values

@@ -18,10 +18,13 @@ def texts(tier: str) -> str:
 
 
 def created(tier: str, table: str) -> list[str]:
-    """The columns that `create table` gives a table, as `name type`."""
+    """The columns that `create table`, and later `alter table`, give a table, as `name type`."""
     match = re.search(rf"create table {table} \(\n(.*?)\n\)", texts(tier), re.DOTALL)
     assert match is not None, table
     lines = [line.strip().rstrip(",") for line in match[1].splitlines()]
+    for more in re.finditer(rf"alter table {table}\s+(add column .*?);", texts(tier), re.DOTALL):
+        added = re.split(r",\n", more[1])
+        lines += [line.strip().removeprefix("add column ") for line in added]
     return [" ".join(line.split()[:2]) for line in lines if re.match(r"[a-z_0-9]+ [a-z]", line)]
 
 
