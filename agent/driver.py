@@ -174,6 +174,8 @@ class Driver:
 
     def _plan_reopening(self, readings: list[AcceleratorReading]) -> None:
         """A changed driver, or another board in a lost one's place, is only found by opening."""
+        if any(reading.outdated for reading in readings):
+            self._open_at_s = self._clock.monotonic_s()
         statuses = {reading.status for reading in readings}
         if ReaderStatus.LOST not in statuses:
             self._lost_retry_s = LOST_RETRY_MIN_S

@@ -161,7 +161,7 @@ class Exposition:
         return "\n".join(line for family in families for line in family.lines()) + "\n"
 
     def _labels(self, entry: Accelerator, inventory: Inventory) -> dict[str, str]:
-        return {
+        labels = {
             "gpu": str(entry.index),
             "UUID": f"{'MIG' if entry.parent else 'GPU'}-{UUID(bytes=entry.uuid)}",
             "pci_bus_id": entry.pci_address,
@@ -170,6 +170,9 @@ class Exposition:
             "Hostname": self._host,
             "DCGM_FI_DRIVER_VERSION": inventory.driver_version,
         }
+        if entry.parent:
+            labels |= {"GPU_I_PROFILE": entry.mig_profile, "GPU_I_ID": str(entry.gpu_instance_id)}
+        return labels
 
     def _fresh(
         self, readings: Mapping[Group, tuple[float, Sequence[AcceleratorReading]]], now_s: float

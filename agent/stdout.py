@@ -56,7 +56,7 @@ def _describe(accelerator: Accelerator, readings: Sequence[AcceleratorReading]) 
         for metric in CATALOGUE.group(group):
             metrics[metric.name] = _metric(metric, values, reading)
     return {
-        "uuid": f"GPU-{UUID(bytes=accelerator.uuid)}",
+        "uuid": f"{'MIG' if accelerator.parent else 'GPU'}-{UUID(bytes=accelerator.uuid)}",
         "index": accelerator.index,
         "model": accelerator.model,
         "status": readings[0].status.name.lower(),

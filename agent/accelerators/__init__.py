@@ -25,8 +25,8 @@ class Inspection:
     """What the driver says about itself and its boards.
 
     Attributes:
-        accelerators: those that answered, in the driver's order; each lists the metrics that it
-            does not offer, as far as known by then.
+        accelerators: those that answered, in the driver's order, each followed by what it is cut
+            into; each lists the metrics that it does not offer, as far as known by then.
         missing: positions in the driver's order that are counted but do not answer.
     """
 
@@ -45,6 +45,7 @@ class AcceleratorReading:
         values: catalogue name to value, valid by the catalogue's range.
         unsupported: names that this board does not offer.
         failed: names that could not be read or were out of range, each with the reason.
+        outdated: the host holds other accelerators than the last inspection said: open anew.
     """
 
     uuid: bytes
@@ -52,6 +53,7 @@ class AcceleratorReading:
     values: dict[str, int] = field(default_factory=dict)
     unsupported: frozenset[str] = frozenset()
     failed: dict[str, str] = field(default_factory=dict)
+    outdated: bool = False
 
 
 class AcceleratorReader(Protocol):

@@ -13,11 +13,19 @@ from typing import Any
 import pynvml
 
 from agent.accelerators import AcceleratorReading, Inspection
-from agent.accelerators.nvidia_board import Board, Collected
+from agent.accelerators.nvidia_board import NAMES, Board, Collected
 from agent.accelerators.nvidia_events import EventWaiter
 from agent.accelerators.nvidia_fields import collect_fields
 from agent.accelerators.nvidia_gpm import GpmSampler
 from agent.accelerators.nvidia_identity import describe, make_board, read_uuid
+from agent.accelerators.nvidia_mig import (
+    OFFERED,
+    InstanceGoneError,
+    check_instance,
+    describe_instance,
+    find_handles,
+    make_instance,
+)
 from agent.accelerators.nvidia_sources import CALLS, FALLBACKS, HOURLY, LINK_FIELDS, Ask, Call
 from agent.accelerators.nvidia_verdict import Verdict, translate, translate_start, verdict
 from telemetry.catalogue import CATALOGUE
@@ -68,19 +76,22 @@ class NvidiaReader:
         entries: list[Accelerator] = []
         missing: list[int] = []
         for index in range(count):
+            kept = len(self._boards)
             try:
-                entries.append(self._find_board(index))
+                entries += self._find_board(index)
             except DeviceLost as error:
                 log.warning("board %d does not answer: %s", index, error)
                 missing.append(index)
-        self._events = EventWaiter(nvml, tuple(self._boards), self._clock)
+                self._drop(kept)
+        whole = tuple(board for board in self._boards if board.instance is None)
+        self._events = EventWaiter(nvml, whole, self._clock)
         with suppress(ReadError):
             # It will be tried again with each wait.
             self._events.build_if_due()
         return Inspection(driver_version, library_version, tuple(entries), tuple(missing))
 
-    def _find_board(self, index: int) -> Accelerator:
-        """Get to know a board: read it once, so that the inventory tells what it does not offer."""
+    def _find_board(self, index: int) -> list[Accelerator]:
+        """Get to know a board and what it is cut into."""
         nvml = self._nvml
         try:
             board = make_board(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
@@ -91,14 +102,31 @@ class NvidiaReader:
         if not board.nvlinks:
             board.unsupported.update(LINK_FIELDS)
             board.exhausted.update(LINK_FIELDS)
-        collected, gpm = Collected(board), GpmSampler(nvml, board, self._gpm_turn)
+        instances = find_handles(nvml, board)
+        board.cut_into = None if instances is None else frozenset(instances)
+        entries = [describe(nvml, board, index, self._keep(board))]
+        for uuid_text, handle in (instances or {}).items():
+            instance = make_instance(nvml, board, uuid_text, handle)
+            if instance is not None and instance.instance is not None:
+                self._keep(instance)
+                entries.append(describe_instance(nvml, instance, instance.instance, entries[0]))
+        return entries
+
+    def _keep(self, board: Board) -> set[str]:
+        """Read a board once, for what it does not offer, and keep it; return what it gave."""
+        collected, gpm = Collected(board), GpmSampler(self._nvml, board, self._gpm_turn)
         for group in Group:
             self._collect(board, group, collected)
         gpm.collect(collected, self._clock.monotonic_s())
-        entry = describe(nvml, board, index, collected.values.keys())
         self._boards.append(board)
         self._gpm.append(gpm)
-        return entry
+        return set(collected.values)
+
+    def _drop(self, kept: int) -> None:
+        """Forget all but the first boards: positions are those of the inventory."""
+        for gpm in self._gpm[kept:]:
+            gpm.free()
+        del self._boards[kept:], self._gpm[kept:]
 
     def read(self, position: int, group: Group) -> AcceleratorReading:
         """Read one group of metrics of the board at that position of the last inspection."""
@@ -109,20 +137,34 @@ class NvidiaReader:
             self._collect(board, group, collected)
             if group is Group.FAST:
                 gpm.collect(collected, self._clock.monotonic_s())
+            outdated = group is Group.SLOW and self._is_cut_otherwise(board)
+        except InstanceGoneError as error:
+            collected.failed.update(dict.fromkeys(OFFERED & NAMES[group], str(error)))
+            return collected.reading(group, outdated=True)
         except DeviceLost:
             board.lost = True
             return AcceleratorReading(board.uuid, ReaderStatus.LOST)
         except PermanentError:
             return AcceleratorReading(board.uuid, ReaderStatus.DRIVER_MISMATCH)
-        return collected.reading(group)
+        return collected.reading(group, outdated=outdated)
+
+    def _is_cut_otherwise(self, board: Board) -> bool:
+        if board.instance is not None:
+            return False
+        instances = find_handles(self._nvml, board)
+        return (None if instances is None else frozenset(instances)) != board.cut_into
 
     def _check_identity(self, board: Board, gpm: GpmSampler) -> None:
         """Find a lost board again, and notice when another sits in its place.
 
         Raises:
             DeviceLost: this board is not there.
+            InstanceGoneError: the board is, and is cut otherwise now.
         """
         nvml = self._nvml
+        if board.instance is not None:
+            check_instance(nvml, board)
+            return
         try:
             if board.lost:
                 gpm.forget()
@@ -181,9 +223,8 @@ class NvidiaReader:
         """Let go of NVML."""
         if self._events is not None:
             self._events.close()
-        for gpm in self._gpm:
-            gpm.free()
-        self._boards, self._gpm, self._events = [], [], None
+        self._drop(0)
+        self._events = None
         if self._started:
             self._started = False
             try:

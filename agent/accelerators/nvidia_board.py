@@ -5,7 +5,7 @@ metrics that are not offered. Which question gives which metric stands in `nvidi
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.accelerators import AcceleratorReading
 from agent.accelerators.nvidia_verdict import Verdict, translate, verdict
@@ -16,18 +16,28 @@ from telemetry.records import ReaderStatus
 NAMES = {group: frozenset(metric.name for metric in CATALOGUE.group(group)) for group in Group}
 
 
+class Instance(NamedTuple):
+    """What a MIG instance is cut from, and how NVML counts it there."""
+
+    parent: "Board"
+    gpu_instance: int
+    compute_instance: int
+
+
 @dataclass(slots=True)
 class Board:
-    """A board and what is known of it.
+    """A board, or a MIG instance of one, and what is known of it.
 
     Attributes:
-        uuid_text: as the driver writes it, `GPU-…`.
+        uuid_text: as the driver writes it, `GPU-…` or `MIG-…`.
         handle: NVML's; got anew after the board was lost.
         nvlinks: links that the board has, up or down.
         unsupported: metrics whose first source is not offered; asked again after the next `open`.
         exhausted: those of them whose second source is not offered either.
         lost: whether the last reading found it lost.
         hourly: answers that are kept, each with when it was asked.
+        instance: for a MIG instance, of what; None for a board.
+        cut_into: for a board, the UUIDs of its instances; None where MIG is off.
     """
 
     uuid: bytes
@@ -38,6 +48,8 @@ class Board:
     exhausted: set[str] = field(default_factory=set)
     lost: bool = False
     hourly: dict[tuple[str, ...], tuple[float, dict[str, int]]] = field(default_factory=dict)
+    instance: Instance | None = None
+    cut_into: frozenset[str] | None = None
 
 
 class Collected:
@@ -70,8 +82,8 @@ class Collected:
         else:
             raise translate(error) from error
 
-    def reading(self, group: Group) -> AcceleratorReading:
-        """Return what was collected."""
+    def reading(self, group: Group, *, outdated: bool = False) -> AcceleratorReading:
+        """Return what was collected, and whether the inventory is not true any more."""
         return AcceleratorReading(
             uuid=self.board.uuid,
             status=ReaderStatus.PARTIAL if self.failed else ReaderStatus.WHOLE,
@@ -80,4 +92,5 @@ class Collected:
                 (self.board.unsupported & NAMES[group]) - self.values.keys() - self.failed.keys()
             ),
             failed=self.failed,
+            outdated=outdated,
         )

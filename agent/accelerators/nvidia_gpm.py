@@ -64,7 +64,7 @@ class GpmSampler:
         request = self._request
         if self._taken_s is not None and now_s - self._taken_s < APART_S_MIN:
             return
-        nvml.nvmlGpmSampleGet(self._board.handle, self._later)
+        self._take_sample()
         first, self._taken_s = self._taken_s is None, now_s
         if not first:
             request.numMetrics = len(GPM)
@@ -73,10 +73,21 @@ class GpmSampler:
             self._decode(collected)
         self._earlier, self._later = self._later, self._earlier
 
+    def _take_sample(self) -> None:
+        """Take a sample of the board, or of the GPU instance; its compute instances share it."""
+        instance = self._board.instance
+        if instance is None:
+            self._nvml.nvmlGpmSampleGet(self._board.handle, self._later)
+        else:
+            self._nvml.nvmlGpmMigSampleGet(
+                instance.parent.handle, instance.gpu_instance, self._later
+            )
+
     def _prepare(self) -> bool:
         """Ask whether the board can do it, and get the samples."""
-        nvml = self._nvml
-        if not nvml.nvmlGpmQueryDeviceSupport(self._board.handle).isSupportedDevice:
+        nvml, board = self._nvml, self._board
+        handle = board.handle if board.instance is None else board.instance.parent.handle
+        if not nvml.nvmlGpmQueryDeviceSupport(handle).isSupportedDevice:
             self._board.unsupported.update(GPM)
             self._offered = False
             return False

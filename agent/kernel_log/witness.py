@@ -74,7 +74,9 @@ class KernelLogWitness:
 
     def know(self, accelerators: Sequence[Accelerator], driver_version: str = "") -> None:
         """Learn which board sits where, from an inventory."""
-        found = {normalise(entry.pci_address): entry.uuid for entry in accelerators}
+        # An instance sits at the address of its board, and the driver tells of the board.
+        whole = [entry for entry in accelerators if not entry.parent]
+        found = {normalise(entry.pci_address): entry.uuid for entry in whole}
         found.pop("", None)
         # Replaced, not changed: another thread may be looking.
         self._boards = self._boards | found

@@ -76,11 +76,19 @@ def handle_value(slot: int) -> int:
     return HANDLE_BASE + (slot + 1) * HANDLE_STEP
 
 
-def slot_of(handle: Any) -> int | None:
-    """Return the slot that a handle stands for, or None for one that we never gave."""
+def instance_handle_value(slot: int, number: int) -> int:
+    """Return the address that stands for a MIG instance of the board in that slot."""
+    return handle_value(slot) + number % HANDLE_STEP
+
+
+def split_handle(handle: Any) -> tuple[int | None, int]:
+    """Return the slot that a handle stands for, and the instance there or 0 for the board itself.
+
+    The slot is None for a handle that we never gave.
+    """
     address = ctypes.c_void_p.from_buffer(handle).value or 0
-    slot, rest = divmod(address - HANDLE_BASE, HANDLE_STEP)
-    return slot - 1 if rest == 0 and slot > 0 else None
+    slot, number = divmod(address - HANDLE_BASE, HANDLE_STEP)
+    return (slot - 1 if slot > 0 else None), number
 
 
 def put_address(argument: Any, address: int) -> int:

@@ -96,7 +96,8 @@ def _number(sample: Any) -> int:
     return (address_of(sample) - SAMPLE_BASE) // SAMPLE_STEP
 
 
-def _sample_get(driver: SimulatedDriver, gpu: SimulatedGpu, sample: Any) -> int:
+def take_sample(driver: SimulatedDriver, gpu: SimulatedGpu, sample: Any) -> int:
+    """Note what the board has done up to now."""
     if not gpu.profile.gpm_supported:
         return NOT_SUPPORTED
     number = _number(sample)
@@ -152,4 +153,4 @@ HOST_CALLS: dict[str, HostCall] = {
     "nvmlGpmSampleFree": _sample_free,
     "nvmlGpmMetricsGet": _metrics_get,
 }
-BOARD_CALLS: dict[str, HostCall] = {"nvmlGpmSampleGet": _sample_get}
+BOARD_CALLS: dict[str, HostCall] = {"nvmlGpmSampleGet": take_sample}

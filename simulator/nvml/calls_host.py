@@ -10,6 +10,7 @@ from simulator.nvml.calling import (
     UNINITIALIZED,
     HostCall,
     handle_value,
+    instance_handle_value,
     number,
     put,
     put_address,
@@ -70,6 +71,13 @@ def _handle_by_index(driver: SimulatedDriver, index: Any, handle: Any) -> int:
 
 
 def _handle_by_uuid(driver: SimulatedDriver, uuid: Any, handle: Any) -> int:
+    """Boards and MIG instances alike."""
+    for gpu in driver.gpus:
+        for instance in gpu.instances:
+            if instance.uuid == uuid.value.decode():
+                if gpu.lost:
+                    return GPU_IS_LOST
+                return put_address(handle, instance_handle_value(gpu.slot, instance.number))
     return _handle_where(driver, "uuid", uuid, handle)
 
 

@@ -28,6 +28,9 @@ def _running(gpu: SimulatedGpu, count: Any, buffer: Any) -> int:
         entry.pid = process.pid
         entry.usedGpuMemory = round(gpu.memory_used_mebibytes * process.memory_share) * MEBIBYTE
         entry.gpuInstanceId = entry.computeInstanceId = NOT_AVAILABLE
+        for instance in gpu.instances:
+            if instance.process is process:
+                entry.gpuInstanceId, entry.computeInstanceId = instance.gpu_instance, 0
     return SUCCESS
 
 

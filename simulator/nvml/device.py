@@ -17,6 +17,8 @@ PCI_BUSES = (0x1B, 0x43, 0x52, 0x61, 0x9D, 0xC3, 0xD1, 0xDF)
 # The driver averages utilisation over a sixth of a second to a second; half lies between.
 REFRESH_S = 0.5
 LATENCY_MAX_US = 40
+# A board is cut into seven slices of its multiprocessors at most.
+MIG_SLICES = 7
 # 15e-255: what the driver says of a link without errors.
 NO_BIT_ERRORS = 0xFFF
 
@@ -27,6 +29,25 @@ class Process(NamedTuple):
     pid: int
     name: str
     memory_share: float
+
+
+class MigInstance(NamedTuple):
+    """A part of a board: a GPU instance with one compute instance.
+
+    `place` is its index on the board, `number` tells it from all that were on the board before.
+    """
+
+    place: int
+    number: int
+    uuid: str
+    slices: int
+    memory_mebibytes: int
+    process: Process
+
+    @property
+    def gpu_instance(self) -> int:
+        """NVML's number of the GPU instance; the whole board would be 0."""
+        return self.place + 1
 
 
 class Identity(NamedTuple):
@@ -119,6 +140,8 @@ class SimulatedGpu:
         self.links_down: set[int] = set()
         self.processes: list[Process] = [Process(4100 + slot, "python3", 1.0)]
         self.mig_enabled = False
+        self.instances: list[MigInstance] = []
+        self._instances_made = 0
         self._advanced_s = loaded_s
 
     def advance(self, now_s: float, source: LoadSource, refresh_s: float = REFRESH_S) -> bool:
@@ -129,6 +152,22 @@ class SimulatedGpu:
         self.physics.advance(passed_s, source.load(self.slot, now_s))
         self._advanced_s = now_s
         return self.physics.shut_down
+
+    def cut(self, count: int, seed: str) -> None:
+        """Cut the board into that many equal MIG instances, all of them new; 0 leaves it empty."""
+        generator = random.Random(f"{seed}/{self._instances_made}")
+        slices = MIG_SLICES // count if count else 0
+        # Of eight parts of the memory, an instance of half the board or more has four.
+        parts = 4 if slices == 3 else 8 if slices == MIG_SLICES else slices
+        memory = self.profile.memory_total_mebibytes * parts // 8
+        self.instances = []
+        for place in range(count):
+            self._instances_made += 1
+            process = Process(4500 + 10 * self.slot + place, "python3", 1 / count)
+            uuid = make_identity(generator, self.slot).uuid.replace("GPU-", "MIG-")
+            number = self._instances_made
+            made = MigInstance(place, number, uuid, slices, memory, process)
+            self.instances.append(made)
 
     def revive(self, now_s: float) -> None:
         """Come back after a reset or reseat: cool, idle, volatile counts at zero."""
@@ -151,7 +190,11 @@ class SimulatedGpu:
     @property
     def running(self) -> list[Process]:
         """Processes that there are now: none while nothing holds memory."""
-        return self.processes if self.memory_used_mebibytes else []
+        if not self.memory_used_mebibytes:
+            return []
+        if self.mig_enabled:
+            return [instance.process for instance in self.instances]
+        return self.processes
 
 
 def make_identity(generator: random.Random, slot: int) -> Identity:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from simulator.nvml.device import REFRESH_S, SimulatedGpu
+from simulator.nvml.device import MIG_SLICES, REFRESH_S, SimulatedGpu
 from simulator.nvml.load import ClusterLoad, LoadSource
 from simulator.nvml.physics import Totals
 from simulator.nvml.profile import Links, Profile
@@ -21,6 +21,7 @@ from telemetry.clock import Clock
 
 EVENT_DOUBLE_BIT_ECC = 0x2
 EVENT_XID = 0x8
+EVENT_MIG_CONFIG_CHANGE = 0x100
 EVENT_RECOVERY_ACTION = 0x8000
 XID_DOUBLE_BIT_ECC = 48
 XID_OFF_THE_BUS = 79
@@ -200,10 +201,18 @@ class SimulatedDriver:
             else:
                 self.gpus[slot].garbage[name] = value
 
-    def set_mig(self, slot: int, *, on: bool) -> None:
-        """Cut a board into instances: it does not tell its use as a whole any more."""
-        with self.lock:
-            self.gpus[slot].mig_enabled = on
+    def set_mig(self, slot: int, *, on: bool, instances: int = 0) -> None:
+        """Cut a board into instances, or make it whole: it does not tell its use while it is cut.
+
+        Instances that were there are gone, even if as many come after them.
+        """
+        if not 0 <= instances <= MIG_SLICES:
+            raise ValueError(f"a board has from 0 to {MIG_SLICES} instances, not {instances}")
+        with self.changed:
+            gpu = self.gpus[slot]
+            gpu.mig_enabled = on
+            gpu.cut(instances if on else 0, f"{self._seed}/{slot}/mig")
+            self._post(slot, EVENT_MIG_CONFIG_CHANGE, 0)
 
     def add_to_counter(self, slot: int, name: str, amount: int) -> None:
         """Raise one of a board's `Counters`; a flag is set by any amount but 0."""

@@ -42,7 +42,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         at_s: seconds after the schedule starts.
         until_s: when it is mended; None for never. See `END` for what can be.
         gpu: slot; None for the whole host, where that makes sense (`hang`), or the first board.
-        value: Xid, NVML error, garbage number, link, amount, or percent of the cooling left.
+        value: Xid, NVML error, garbage number, link, amount, percent of the cooling left, or for
+            `mig` how many instances the board is cut into.
         name: function or `field N` for `unsupported`, `failing` and `garbage`; function for `hang`,
             which without one is all of them; for `counter` one of `device.Counters`, such as
             `pcie_replays` or `remap_failed`.
@@ -92,7 +93,7 @@ BEGIN: dict[Kind, Action] = {
     ),
     "mismatch": lambda driver, _fault: driver.refuse_all(LIBRARY_MISMATCH),
     "unloaded": lambda driver, _fault: driver.refuse_all(DRIVER_NOT_LOADED),
-    "mig": lambda driver, fault: driver.set_mig(fault.slot, on=True),
+    "mig": lambda driver, fault: driver.set_mig(fault.slot, on=True, instances=_or(fault.value, 0)),
     "counter": lambda driver, fault: driver.add_to_counter(
         fault.slot, fault.name, _or(fault.value, 1)
     ),

@@ -16,6 +16,7 @@ from simulator.nvml import (
     calls_identity,
     calls_links,
     calls_memory_health,
+    calls_mig,
     calls_processes,
     calls_readings,
 )
@@ -30,7 +31,7 @@ from simulator.nvml.calling import (
     HostCall,
     number,
     overwrite,
-    slot_of,
+    split_handle,
 )
 from simulator.nvml.device import SimulatedGpu
 from simulator.nvml.driver import SimulatedDriver
@@ -44,11 +45,13 @@ DEVICE_CALLS: dict[str, DeviceCall] = {
     **calls_processes.CALLS,
     **calls_gpm.CALLS,
     **calls_events.CALLS,
+    **calls_mig.CALLS,
 }
 # Called with the driver and the board.
 BOARD_CALLS: dict[str, HostCall] = {
     **calls_fields.CALLS,
     **calls_gpm.BOARD_CALLS,
+    **calls_mig.BOARD_CALLS,
     **calls_events.BOARD_CALLS,
 }
 # Called with the driver.
@@ -109,7 +112,7 @@ class SimulatedLibrary:
         driver = self.driver
 
         def function(handle: Any, *arguments: Any) -> int:
-            slot = slot_of(handle)
+            slot, instance_number = split_handle(handle)
             driver.wait_while_hung(slot, name)
             with driver.lock:
                 driver.apply_schedule()
@@ -122,6 +125,8 @@ class SimulatedLibrary:
                 gpu = driver.advance(slot)
                 if code := _refusal(gpu, name):
                     return code
+                if instance_number:
+                    return _about_instance(gpu, name, instance_number, arguments)
                 before = (driver, gpu) if with_driver else (gpu,)
                 code = call(*before, *arguments)
                 if code == SUCCESS and name in gpu.garbage:
@@ -129,6 +134,16 @@ class SimulatedLibrary:
                 return code
 
         return function
+
+
+def _about_instance(
+    gpu: SimulatedGpu, name: str, instance_number: int, arguments: tuple[Any, ...]
+) -> int:
+    """Answer about a MIG instance that is still there, as far as there is anything to say."""
+    for instance in gpu.instances:
+        if instance.number == instance_number and name in calls_mig.INSTANCE_CALLS:
+            return calls_mig.INSTANCE_CALLS[name](gpu, instance, *arguments)
+    return INVALID_ARGUMENT
 
 
 def _refusal(gpu: SimulatedGpu, name: str) -> int:
