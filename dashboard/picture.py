@@ -8,7 +8,6 @@ Order: facility, hall, row, rack, tray, host, index. So a facility, a rack and a
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.states import Codes, Floats, classify
+from dashboard.ticks import Ticks
 
 STALE_INTERVALS = 3
 STALE_S_MIN = 30.0
@@ -102,7 +102,7 @@ class Picture:
     Attributes:
         layout_version: rises when a place or an accelerator came, went or moved.
         gpu_ids: number in the database, by seat.
-        host_of: position in `hosts`, by seat.
+        host_of: place in `hosts`, by seat.
         readings: newest value by catalogue name, NaN where missing, by seat.
         time_s: time of the newest tick, by host; NaN where there was none.
     """
@@ -122,6 +122,7 @@ class Picture:
     )
     time_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     interval_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    _position_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     _seat_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     _hosts_by_id: dict[int, Host] = field(default_factory=dict)
     _gpus_by_id: dict[int, Any] = field(default_factory=dict)
@@ -166,13 +167,13 @@ class Picture:
             (host for host in self._hosts_by_id.values() if host.facility_id in order),
             key=lambda host: (order[host.facility_id], host.place, host.tray, host.name),
         )
-        for position, host in enumerate(self.hosts):
-            host.position = position
+        self._position_of = np.full(max(self._hosts_by_id, default=0) + 1, -1, np.int64)
+        self._position_of[[host.host_id for host in self.hosts]] = np.arange(len(self.hosts))
         newest = {h.host_id: (self.time_s[n], self.interval_s[n]) for n, h in enumerate(before)}
         ticks = [newest.get(host.host_id, (np.nan, 0.0)) for host in self.hosts]
         self.time_s = np.array([time_s for time_s, _ in ticks])
         self.interval_s = np.array([interval_s for _, interval_s in ticks])
-        rank = {host.host_id: host.position for host in self.hosts}
+        rank = {host.host_id: position for position, host in enumerate(self.hosts)}
         gpus = sorted(
             (row for row in self._gpus_by_id.values() if row.host_id in rank),
             key=lambda row: (rank[row.host_id], row.index, row.gpu_id),
@@ -183,9 +184,7 @@ class Picture:
 
     def _seat_accelerators(self, gpus: list[Any], rank: dict[int, int]) -> None:
         gpu_ids = np.fromiter(map(attrgetter("gpu_id"), gpus), np.int64, len(gpus))
-        known = np.full(len(gpus), -1, np.int64)
-        inside = gpu_ids < len(self._seat_of)
-        known[inside] = self._seat_of[gpu_ids[inside]]
+        known = _look_up(self._seat_of, gpu_ids)
         for name, column in self.readings.items():
             moved = np.full(len(gpus), np.nan, np.float32)
             moved[known >= 0] = column[known[known >= 0]]
@@ -230,33 +229,18 @@ class Picture:
             models = {self._gpus_by_id[int(n)].model for n in self.gpu_ids[facility.seats]}
             facility.models = tuple(sorted(models - {None, ""}))
 
-    def set_readings(self, rows: list[Any]) -> set[int]:
-        """Take the newest ticks; return the hosts that have accelerators not known here yet."""
-        rows = [row for row in rows if self._has_place(row.host_id)]
-        if not rows:
-            return set()
-        sizes = [len(row.gpu_ids) for row in rows]
-        gpu_ids = np.fromiter(chain.from_iterable(row.gpu_ids for row in rows), np.int64)
-        inside = (gpu_ids >= 0) & (gpu_ids < len(self._seat_of))
-        seats = np.full(len(gpu_ids), -1, np.int64)
-        seats[inside] = self._seat_of[gpu_ids[inside]]
-        known = seats >= 0
+    def set_readings(self, ticks: Ticks) -> set[int]:
+        """Take newest ticks; return the hosts that, or whose accelerators, are not known here."""
+        positions = _look_up(self._position_of, ticks.host_ids)
+        placed = positions >= 0
+        seats = _look_up(self._seat_of, ticks.gpu_ids)
+        known = (seats >= 0) & placed[:, np.newaxis]
         for name, column in self.readings.items():
-            read = attrgetter(name)
-            values = chain.from_iterable(
-                read(row) or repeat(None, size) for row, size in zip(rows, sizes, strict=True)
-            )
-            column[seats[known]] = np.array(list(values), np.float32)[known]
-        for row in rows:
-            position = self._hosts_by_id[row.host_id].position
-            self.time_s[position] = np.nan if row.time_s is None else row.time_s
-            self.interval_s[position] = row.interval_s
-        owners = np.repeat([row.host_id for row in rows], sizes)
-        return set(owners[~known].tolist())
-
-    def _has_place(self, host_id: int) -> bool:
-        host = self._hosts_by_id.get(host_id)
-        return host is not None and host.position >= 0
+            column[seats[known]] = ticks.readings[name][known]
+        self.time_s[positions[placed]] = ticks.time_s[placed]
+        self.interval_s[positions[placed]] = ticks.interval_s[placed]
+        whole = placed & known.all(axis=1)
+        return set(ticks.host_ids[~whole].tolist())
 
     def stale_hosts(self, now_s: float) -> NDArray[np.bool_]:
         """Tell, by host, whether its newest tick is too old to be called live."""
@@ -290,6 +274,14 @@ def _span(items: list[Any], facility_id: int) -> slice:
     """Where the items of a facility are; they stand together."""
     inside = [n for n, item in enumerate(items) if item.facility_id == facility_id]
     return slice(inside[0], inside[-1] + 1) if inside else slice(0, 0)
+
+
+def _look_up(table: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the entries of a table, -1 for keys that it has not."""
+    found = np.full(keys.shape, -1, np.int64)
+    inside = (keys >= 0) & (keys < len(table))
+    found[inside] = table[keys[inside]]
+    return found
 
 
 def _long_name(row: Any) -> str:

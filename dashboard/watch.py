@@ -1,19 +1,18 @@
 """Keeps the picture of the fleet up to date: asks the database for what changed since last time.
 
-Owns the marks of what was already read and how often each part is asked. The picture itself is in
-`picture.py`, the statements in `sql/queries/dashboard_picture.sql`.
+Owns the marks of what was already read and how often each part is asked. A mark is a horizon: a
+transaction before which all had ended when it was taken. Whatever became visible later is younger,
+however long its transaction took. The picture itself is in `picture.py`, the statements in
+`sql/queries/dashboard_picture.sql`.
 """
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from dashboard.picture import Picture
+from dashboard.picture import READINGS, Picture
+from dashboard.ticks import Ticks
 from telemetry.clock import Clock
 
-# A row becomes visible when its transaction ends; commits take less than this.
-READINGS_OVERLAP_S = 3.0
-# Should one have taken longer, this is how long it stays unseen.
-READINGS_WHOLE_EVERY_S = 120.0
 INVENTORY_EVERY_S = 3.0
 FACILITIES_EVERY_S = 5.0
 
@@ -35,11 +34,11 @@ class Watch:
         self.as_of_s: float | None = None
         self._source = source
         self._clock = clock
-        self._due_s = {"facilities": 0.0, "inventory": 0.0, "whole": 0.0}
-        self._host_id = 0
-        self._gpu_id = 0
-        self._inventory_s = 0.0
-        self._received_s = 0.0
+        self._due_s = {"facilities": 0.0, "inventory": 0.0}
+        self._horizon = 0
+        self._inventory_since: str | None = None
+        self._readings_since: str | None = None
+        # Read before their places were; they are asked for again until they have one.
         self._unknown_hosts: set[int] = set()
 
     async def refresh(self) -> None:
@@ -51,35 +50,38 @@ class Watch:
         now_s = self._clock.now_us() / 1e6
         if self._is_due("facilities", FACILITIES_EVERY_S):
             self.picture.set_facilities(await self._source.rows("picture", "facilities"))
-        if self._unknown_hosts or self._is_due("inventory", INVENTORY_EVERY_S):
-            await self._read_inventory()
-        if self._is_due("whole", READINGS_WHOLE_EVERY_S):
-            self._received_s = 0.0
-        await self._read_readings()
+        horizon = str(await self._look_at_horizon())
+        if self._is_due("inventory", INVENTORY_EVERY_S):
+            await self._read_inventory(horizon)
+        await self._read_readings(horizon)
         self.picture.queues = await self._source.rows("picture", "queues")
         self.as_of_s = now_s
 
-    async def _read_inventory(self) -> None:
-        marks = {"host_id": self._host_id, "inventory_s": self._inventory_s}
-        hosts = await self._source.rows("picture", "hosts", marks)
-        host_ids = self._unknown_hosts | {row.host_id for row in hosts}
-        asked = {"gpu_id": self._gpu_id, "host_ids": sorted(host_ids)}
-        accelerators = await self._source.rows("picture", "accelerators", asked)
-        before = self.picture.layout_version
-        self.picture.set_inventory(hosts, accelerators)
-        if self.picture.layout_version != before:
-            self._received_s = 0.0  # readings of new seats may have been read past
-        self._host_id = max([self._host_id, *(row.host_id for row in hosts)])
-        self._gpu_id = max([self._gpu_id, *(row.gpu_id for row in accelerators)])
-        times = [row.inventory_s for row in hosts if row.inventory_s is not None]
-        self._inventory_s = max([self._inventory_s, *times])
-        self._unknown_hosts = set()
+    async def _look_at_horizon(self) -> int:
+        """Return the horizon; one that moves back is another database, or the same one restored."""
+        horizon = int((await self._source.rows("picture", "horizon"))[0].horizon)
+        if horizon < self._horizon:
+            self._inventory_since = self._readings_since = None
+            self._due_s["inventory"] = 0.0
+        self._horizon = horizon
+        return horizon
 
-    async def _read_readings(self) -> None:
-        since_s = max(0.0, self._received_s - READINGS_OVERLAP_S)
-        rows = await self._source.rows("picture", "readings", {"received_s": since_s})
-        self._unknown_hosts = self.picture.set_readings(rows)
-        self._received_s = max([self._received_s, *(row.received_s for row in rows)])
+    async def _read_inventory(self, horizon: str) -> None:
+        since = {"since": self._inventory_since}
+        hosts = await self._source.rows("picture", "hosts", since)
+        accelerators = await self._source.rows("picture", "accelerators", since)
+        self.picture.set_inventory(hosts, accelerators)
+        self._inventory_since = horizon
+
+    async def _read_readings(self, horizon: str) -> None:
+        asked = {"since": self._readings_since, "host_ids": sorted(self._unknown_hosts)}
+        rows = await self._source.rows("picture", "readings", asked)
+        self._unknown_hosts = set()
+        for row in rows:
+            self._unknown_hosts |= self.picture.set_readings(Ticks.of(row, READINGS))
+        if self._unknown_hosts:
+            self._due_s["inventory"] = 0.0
+        self._readings_since = horizon
 
     def _is_due(self, what: str, every_s: float) -> bool:
         now_s = self._clock.monotonic_s()

@@ -16,8 +16,13 @@ select
 from facilities
 order by facility_id;
 
+-- name: horizon
+-- A transaction before which all have ended. Taken before a look at `hosts` and `accelerators`, it is
+-- from where the next look goes on: what is written later has a younger `xmin`.
+select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as horizon;
+
 -- name: hosts
--- Hosts that are new, or whose inventory came after a time: number and time of the last look.
+-- Hosts that are new or changed since a horizon; all of them where none is given.
 select
     h.host_id,
     h.facility_id,
@@ -26,15 +31,14 @@ select
     h.tray,
     r.hall,
     r.row,
-    r.rack,
-    extract(epoch from h.inventory_time)::float8 as inventory_s
+    r.rack
 from hosts h
 join racks r using (rack_id)
-where h.host_id > %(host_id)s or h.inventory_time >= to_timestamp(%(inventory_s)s)
+where %(since)s::text is null or age(h.xmin) <= age(%(since)s::text::xid8::xid)
 order by h.host_id;
 
 -- name: accelerators
--- Accelerators that are new, and all those of the given hosts.
+-- Accelerators that are new or changed since a horizon; all of them where none is given.
 select
     gpu_id,
     host_id,
@@ -43,37 +47,42 @@ select
     model,
     temperature_slowdown_celsius
 from accelerators
-where gpu_id > %(gpu_id)s or host_id = any(%(host_ids)s)
+where %(since)s::text is null or age(xmin) <= age(%(since)s::text::xid8::xid)
 order by gpu_id;
 
 -- name: readings
--- The newest tick of each host that reported since a time. Asked with some overlap, since a row
--- becomes visible when its transaction ends, not at its `received_at`.
+-- The newest ticks of hosts that reported since a horizon, of all where none is given, and of named
+-- hosts: a row for each number of accelerators, a column for each reading with the arrays of all
+-- these hosts joined. A missing array is an empty one. Arrays are not unnested: that would cost ten
+-- times as much.
 select
-    s.host_id,
-    extract(epoch from s.time)::float8 as time_s,
-    extract(epoch from s.received_at)::float8 as received_s,
-    coalesce(a.sample_interval_ms, 0) / 1000.0::float8 as interval_s,
-    s.gpu_ids,
-    s.utilization_gpu_percent,
-    s.sm_active_permille,
-    s.tensor_active_permille,
-    s.memory_used_mebibytes,
-    s.temperature_gpu_celsius,
-    s.temperature_memory_celsius,
-    s.temperature_margin_celsius,
-    s.power_milliwatts,
-    s.power_limit_milliwatts,
-    s.clock_sm_megahertz,
-    s.clock_event_reasons_bitmask,
-    s.reader_status_code,
-    s.ecc_uncorrected_volatile_count,
-    s.remap_pending_flag,
-    s.remap_failed_flag,
-    s.recovery_action_code
+    cardinality(s.gpu_ids) as accelerators,
+    array_agg(s.host_id) as host_ids,
+    array_agg(coalesce(extract(epoch from s.time)::float8, 'NaN')) as time_s,
+    array_agg(coalesce(a.sample_interval_ms, 0) / 1000.0::float8) as interval_s,
+    string_agg(array_send(s.gpu_ids), null) as gpu_ids,
+    string_agg(array_send(coalesce(s.utilization_gpu_percent, '{}')), null) as utilization_gpu_percent,
+    string_agg(array_send(coalesce(s.sm_active_permille, '{}')), null) as sm_active_permille,
+    string_agg(array_send(coalesce(s.tensor_active_permille, '{}')), null) as tensor_active_permille,
+    string_agg(array_send(coalesce(s.memory_used_mebibytes, '{}')), null) as memory_used_mebibytes,
+    string_agg(array_send(coalesce(s.temperature_gpu_celsius, '{}')), null) as temperature_gpu_celsius,
+    string_agg(array_send(coalesce(s.temperature_memory_celsius, '{}')), null) as temperature_memory_celsius,
+    string_agg(array_send(coalesce(s.temperature_margin_celsius, '{}')), null) as temperature_margin_celsius,
+    string_agg(array_send(coalesce(s.power_milliwatts, '{}')), null) as power_milliwatts,
+    string_agg(array_send(coalesce(s.power_limit_milliwatts, '{}')), null) as power_limit_milliwatts,
+    string_agg(array_send(coalesce(s.clock_sm_megahertz, '{}')), null) as clock_sm_megahertz,
+    string_agg(array_send(coalesce(s.clock_event_reasons_bitmask, '{}')), null) as clock_event_reasons_bitmask,
+    string_agg(array_send(coalesce(s.reader_status_code, '{}')), null) as reader_status_code,
+    string_agg(array_send(coalesce(s.ecc_uncorrected_volatile_count, '{}')), null) as ecc_uncorrected_volatile_count,
+    string_agg(array_send(coalesce(s.remap_pending_flag, '{}')), null) as remap_pending_flag,
+    string_agg(array_send(coalesce(s.remap_failed_flag, '{}')), null) as remap_failed_flag,
+    string_agg(array_send(coalesce(s.recovery_action_code, '{}')), null) as recovery_action_code
 from host_state s
 left join agent_state a using (host_id)
-where s.received_at >= to_timestamp(%(received_s)s);
+where %(since)s::text is null
+    or age(s.xmin) <= age(%(since)s::text::xid8::xid)
+    or s.host_id = any(%(host_ids)s::integer[])
+group by accelerators;
 
 -- name: queues
 -- The newest snapshot of each queue.

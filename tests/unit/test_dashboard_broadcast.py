@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ FLEET = View("/")
 
 
 class FakeSource:
-    """Answers every query with no rows, or is away."""
+    """Answers every query as an empty database does, or is away."""
 
     def __init__(self) -> None:
         self.away = False
@@ -29,7 +30,7 @@ class FakeSource:
     ) -> list[Any]:
         if self.away:
             raise RetryableError("the database does not answer")
-        return []
+        return [SimpleNamespace(horizon=700)] if name == "horizon" else []
 
 
 class FakePage:

@@ -10,6 +10,7 @@ from dashboard import maps
 from dashboard.picture import READINGS, Picture
 from dashboard.states import State
 from dashboard.summary import summarise
+from dashboard.ticks import Ticks
 
 NOW_S = 1_700_000_000.0
 
@@ -36,11 +37,20 @@ def gpu(number: int, owner: int, index: int = 0, *, present: bool = True) -> Sim
     )  # fmt: skip
 
 
-def reading(owner: int, gpu_ids: list[int], at_s: float = NOW_S, **columns: Any) -> SimpleNamespace:
-    values = dict.fromkeys(READINGS) | columns
-    return SimpleNamespace(
-        host_id=owner, time_s=at_s, received_s=at_s, interval_s=1.0, gpu_ids=gpu_ids, **values
-    )
+def reading(
+    owner: int,
+    gpu_ids: list[int],
+    at_s: float = NOW_S,
+    interval_s: float = 1.0,
+    **columns: list[float | None],
+) -> Ticks:
+    """The newest tick of one host."""
+    missing = np.full((1, len(gpu_ids)), np.nan, np.float32)
+    told = {name: np.array([values], np.float32) for name, values in columns.items()}
+    return Ticks(
+        np.array([owner]), np.array([at_s]), np.array([interval_s]), np.array([gpu_ids]),
+        dict.fromkeys(READINGS, missing) | told,
+    )  # fmt: skip
 
 
 def small_fleet() -> Picture:
@@ -59,13 +69,13 @@ def test_seats_are_in_the_order_of_place_and_index() -> None:
 
 def test_readings_find_their_seats_whatever_their_order() -> None:
     picture = small_fleet()
-    picture.set_readings([reading(10, [2, 1], temperature_gpu_celsius=[70, 50])])
+    picture.set_readings(reading(10, [2, 1], temperature_gpu_celsius=[70, 50]))
     assert picture.readings["temperature_gpu_celsius"][2:4].tolist() == [50, 70]
 
 
 def test_readings_move_along_when_the_fleet_grows() -> None:
     picture = small_fleet()
-    picture.set_readings([reading(10, [1, 2], temperature_gpu_celsius=[50, 70])])
+    picture.set_readings(reading(10, [1, 2], temperature_gpu_celsius=[50, 70]))
     picture.set_inventory([host(9, "new", "r0")], [gpu(6, 9)])
     assert picture.gpu_ids.tolist() == [6, 4, 3, 1, 2, 5]
     heat = picture.readings["temperature_gpu_celsius"]
@@ -76,31 +86,31 @@ def test_readings_move_along_when_the_fleet_grows() -> None:
 
 def test_a_host_with_accelerators_nobody_knows_is_told() -> None:
     picture = small_fleet()
-    assert picture.set_readings([reading(10, [1, 2, 99])]) == {10}
-    assert picture.set_readings([reading(10, [1, 2])]) == set()
+    assert picture.set_readings(reading(10, [1, 2, 99])) == {10}
+    assert picture.set_readings(reading(10, [1, 2])) == set()
 
 
 def test_readings_of_unknown_hosts_are_left_out() -> None:
     picture = small_fleet()
-    assert picture.set_readings([reading(77, [1], temperature_gpu_celsius=[50])]) == set()
+    assert picture.set_readings(reading(77, [1], temperature_gpu_celsius=[50])) == {77}
     assert np.isnan(picture.readings["temperature_gpu_celsius"]).all()
 
 
 def test_a_host_of_a_facility_not_read_yet_waits_without_touching_others() -> None:
     picture = small_fleet()
-    picture.set_readings([reading(10, [1, 2], at_s=NOW_S)])
+    picture.set_readings(reading(10, [1, 2], at_s=NOW_S))
     before = picture.time_s.copy()
     picture.set_inventory([host(20, "early", where=3)], [gpu(8, 20)])
-    picture.set_readings([reading(20, [8], at_s=NOW_S - 500)])
+    picture.set_readings(reading(20, [8], at_s=NOW_S - 500))
     assert np.array_equal(picture.time_s, before, equal_nan=True)
     alone = Picture()
     alone.set_inventory([host(20, "early", where=3)], [gpu(8, 20)])
-    assert alone.set_readings([reading(20, [8])]) == set()
+    assert alone.set_readings(reading(20, [8])) == {20}
 
 
 def test_silence_makes_a_host_stale_and_its_accelerators_with_it() -> None:
     picture = small_fleet()
-    picture.set_readings([reading(10, [1, 2], utilization_gpu_percent=[90, 90])])
+    picture.set_readings(reading(10, [1, 2], utilization_gpu_percent=[90, 90]))
     assert picture.states(NOW_S + 29)[2:4].tolist() == [State.BUSY, State.BUSY]
     assert picture.states(NOW_S + 31)[2:4].tolist() == [State.STALE, State.STALE]
     assert picture.states(NOW_S)[0] == State.UNKNOWN
@@ -108,9 +118,7 @@ def test_silence_makes_a_host_stale_and_its_accelerators_with_it() -> None:
 
 def test_a_slow_sampler_is_not_stale_too_soon() -> None:
     picture = small_fleet()
-    slow = reading(10, [1, 2], utilization_gpu_percent=[90, 90])
-    slow.interval_s = 60.0
-    picture.set_readings([slow])
+    picture.set_readings(reading(10, [1, 2], interval_s=60.0, utilization_gpu_percent=[90, 90]))
     assert picture.states(NOW_S + 170)[2] == State.BUSY
     assert picture.states(NOW_S + 190)[2] == State.STALE
 
@@ -118,9 +126,8 @@ def test_a_slow_sampler_is_not_stale_too_soon() -> None:
 def test_headroom_comes_from_the_limit_where_the_driver_tells_no_margin() -> None:
     picture = small_fleet()
     picture.set_readings(
-        [reading(10, [1, 2], temperature_gpu_celsius=[80, 60],
-                 temperature_margin_celsius=[None, 21])]
-    )  # fmt: skip
+        reading(10, [1, 2], temperature_gpu_celsius=[80, 60], temperature_margin_celsius=[None, 21])
+    )
     assert picture.headroom_celsius()[2:4].tolist() == [7, 21]
 
 
@@ -135,12 +142,12 @@ def test_facilities_of_one_name_are_told_apart_by_tenant() -> None:
 def test_sums_count_what_is_seen_and_say_what_is_missing() -> None:
     picture = small_fleet()
     picture.set_readings(
-        [
-            reading(10, [1, 2], utilization_gpu_percent=[80, 0], temperature_margin_celsius=[9, 30],
-                    power_milliwatts=[500_000, 100_000], temperature_gpu_celsius=[78, 40]),
-            reading(11, [4, 3], utilization_gpu_percent=[60, None], reader_status_code=[0, 2],
-                    power_milliwatts=[400_000, 999_000]),
-        ]
+        reading(10, [1, 2], utilization_gpu_percent=[80, 0], temperature_margin_celsius=[9, 30],
+                power_milliwatts=[500_000, 100_000], temperature_gpu_celsius=[78, 40])
+    )  # fmt: skip
+    picture.set_readings(
+        reading(11, [4, 3], utilization_gpu_percent=[60, None], reader_status_code=[0, 2],
+                power_milliwatts=[400_000, 999_000])
     )  # fmt: skip
     [ohio, texas], _ = summarise(picture, NOW_S)
     assert (ohio.contracted, ohio.known, ohio.seen, ohio.healthy) == (6, 4, 3, 3)
@@ -165,7 +172,7 @@ def test_a_mosaic_has_a_cell_for_every_seat_and_pads_short_hosts() -> None:
 def test_a_map_by_temperature_shows_who_cannot_be_seen() -> None:
     picture = small_fleet()
     picture.set_readings(
-        [reading(10, [1, 2], temperature_gpu_celsius=[95, None], reader_status_code=[0, 2])]
+        reading(10, [1, 2], temperature_gpu_celsius=[95, None], reader_status_code=[0, 2])
     )
     states = picture.states(NOW_S)
     codes = maps.levels(picture, states, "temperature", NOW_S)
@@ -176,7 +183,7 @@ def test_a_map_by_temperature_shows_who_cannot_be_seen() -> None:
 
 def test_a_cell_is_described_without_stale_numbers() -> None:
     picture = small_fleet()
-    picture.set_readings([reading(10, [1, 2], temperature_gpu_celsius=[50, 70])])
+    picture.set_readings(reading(10, [1, 2], temperature_gpu_celsius=[50, 70]))
     made = maps.Maps().of(picture)
     live = maps.describe(picture, made, 2, NOW_S)
     assert live is not None
