@@ -107,6 +107,8 @@ class Broadcaster:
         self._pages = pages
         self._clock = clock
         self._tick_interval_s = tick_interval_s
+        # One moment for all pages of a tick, so that what they share is computed once.
+        self._tick_s: float | None = None
         self._viewers_max = viewers_max
         self._views_max = views_max
         self._channels: dict[View, _Channel] = {}
@@ -132,6 +134,7 @@ class Broadcaster:
                 log.exception("cannot bring the picture up to date")
                 self._say_trouble("the newest data cannot be read; the dashboard's log says why")
             self.counters["ticks"] += 1
+            self._tick_s = self._clock.now_us() / 1e6
             self._refreshed.set()
             self._refreshed = asyncio.Event()
             spent_s = self._clock.monotonic_s() - started_s
@@ -142,10 +145,10 @@ class Broadcaster:
         return self._blobs.get(name)
 
     def sources(self) -> Sources:
-        """Return what a page may look at, as of now."""
+        """Return what a page may look at, as of the newest tick."""
         return Sources(
             picture=self._watch.picture,
-            now_s=self._clock.now_us() / 1e6,
+            now_s=self._tick_s or self._clock.now_us() / 1e6,
             as_of_s=self._watch.as_of_s,
             trouble=self.trouble,
             queries=self._source,

@@ -8,14 +8,16 @@ Order: facility, hall, row, rack, tray, host, index. So a facility, a rack and a
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboard.inventory import Found, Inventory
 from dashboard.states import Codes, Floats, classify
 from dashboard.ticks import Ticks
+
+Values = NDArray[Any]
 
 STALE_INTERVALS = 3
 STALE_S_MIN = 30.0
@@ -104,6 +106,7 @@ class Picture:
         gpu_ids: number in the database, by seat.
         host_of: place in `hosts`, by seat.
         readings: newest value by catalogue name, NaN where missing, by seat.
+        sizes: number of accelerators, by host.
         time_s: time of the newest tick, by host; NaN where there was none.
     """
 
@@ -120,12 +123,14 @@ class Picture:
     readings: dict[str, Floats] = field(
         default_factory=lambda: {name: np.zeros(0, np.float32) for name in READINGS}
     )
+    sizes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     time_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     interval_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    _states: tuple[float, Codes] | None = None
     _position_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     _seat_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     _hosts_by_id: dict[int, Host] = field(default_factory=dict)
-    _gpus_by_id: dict[int, Any] = field(default_factory=dict)
+    _inventory: Inventory = field(default_factory=Inventory)
 
     def set_facilities(self, rows: Iterable[Any]) -> None:
         """Take the facilities; a change of their number lays everything out anew."""
@@ -142,9 +147,9 @@ class Picture:
             for old, new in zip(self.facilities, fresh, strict=True):
                 old.row, old.slug = new.row, new.slug
 
-    def set_inventory(self, hosts: Iterable[Any], accelerators: Iterable[Any]) -> None:
+    def set_inventory(self, hosts: Iterable[Any], found: Found) -> None:
         """Take hosts and accelerators that are new or changed."""
-        changed = False
+        changed = self._inventory.take(found)
         for row in hosts:
             place = (row.hall, row.row, row.rack)
             host = Host(row.host_id, row.facility_id, row.rack_id, row.host, row.tray, place)
@@ -152,56 +157,53 @@ class Picture:
             if old is None or (old.rack_id, old.tray) != (host.rack_id, host.tray):
                 self._hosts_by_id[row.host_id] = host
                 changed = True
-        for row in accelerators:
-            if self._gpus_by_id.get(row.gpu_id) != row and row.host_id in self._hosts_by_id:
-                self._gpus_by_id[row.gpu_id] = row
-                changed = True
         if changed:
             self.lay_out()
 
     def lay_out(self) -> None:
         """Put all hosts and accelerators in the order of their places; readings move along."""
+        self._states = None
         order = {facility.facility_id: n for n, facility in enumerate(self.facilities)}
-        before = self.hosts
-        self.hosts = sorted(
+        hosts = sorted(
             (host for host in self._hosts_by_id.values() if host.facility_id in order),
             key=lambda host: (order[host.facility_id], host.place, host.tray, host.name),
         )
+        host_ids = np.fromiter((host.host_id for host in hosts), np.int64, len(hosts))
+        before = _look_up(self._position_of, host_ids)
+        self.time_s = _moved(self.time_s, before, np.nan)
+        self.interval_s = _moved(self.interval_s, before, 0.0)
         self._position_of = np.full(max(self._hosts_by_id, default=0) + 1, -1, np.int64)
-        self._position_of[[host.host_id for host in self.hosts]] = np.arange(len(self.hosts))
-        newest = {h.host_id: (self.time_s[n], self.interval_s[n]) for n, h in enumerate(before)}
-        ticks = [newest.get(host.host_id, (np.nan, 0.0)) for host in self.hosts]
-        self.time_s = np.array([time_s for time_s, _ in ticks])
-        self.interval_s = np.array([interval_s for _, interval_s in ticks])
-        rank = {host.host_id: position for position, host in enumerate(self.hosts)}
-        gpus = sorted(
-            (row for row in self._gpus_by_id.values() if row.host_id in rank),
-            key=lambda row: (rank[row.host_id], row.index, row.gpu_id),
-        )
-        self._seat_accelerators(gpus, rank)
+        self._position_of[host_ids] = np.arange(len(hosts))
+        for host in self._hosts_by_id.values():
+            host.position = -1
+        for position, host in enumerate(hosts):
+            host.position = position
+        self.hosts = hosts
+        self._seat_accelerators()
         self._slice()
         self.layout_version += 1
 
-    def _seat_accelerators(self, gpus: list[Any], rank: dict[int, int]) -> None:
-        gpu_ids = np.fromiter(map(attrgetter("gpu_id"), gpus), np.int64, len(gpus))
-        known = _look_up(self._seat_of, gpu_ids)
+    def _seat_accelerators(self) -> None:
+        inventory = self._inventory
+        positions = _look_up(self._position_of, inventory.host_ids)
+        gpu_ids = np.flatnonzero(positions >= 0)
+        gpu_ids = gpu_ids[np.lexsort((inventory.indices[gpu_ids], positions[gpu_ids]))]
+        before = _look_up(self._seat_of, gpu_ids)
         for name, column in self.readings.items():
-            moved = np.full(len(gpus), np.nan, np.float32)
-            moved[known >= 0] = column[known[known >= 0]]
-            self.readings[name] = moved
+            self.readings[name] = _moved(column, before, np.nan)
+        self._seat_of = np.full(len(inventory.host_ids), -1, np.int64)
+        self._seat_of[gpu_ids] = np.arange(len(gpu_ids))
         self.gpu_ids = gpu_ids
-        self._seat_of = np.full(int(gpu_ids.max(initial=0)) + 1, -1, np.int64)
-        self._seat_of[gpu_ids] = np.arange(len(gpus))
-        self.host_of = np.fromiter((rank[row.host_id] for row in gpus), np.int64, len(gpus))
-        self.index_of = np.fromiter((row.index for row in gpus), np.int64, len(gpus))
-        self.present = np.fromiter((row.present for row in gpus), np.bool_, len(gpus))
-        slowdown = [row.temperature_slowdown_celsius for row in gpus]
-        self.slowdown_celsius = np.array(slowdown, np.float32)
-        for host in self.hosts:
-            host.first = host.last = 0
+        self.host_of = positions[gpu_ids]
+        self.index_of = inventory.indices[gpu_ids]
+        self.present = inventory.present[gpu_ids]
+        self.slowdown_celsius = inventory.slowdown_celsius[gpu_ids]
         edges = np.searchsorted(self.host_of, np.arange(len(self.hosts) + 1))
-        for position, host in enumerate(self.hosts):
-            host.first, host.last = int(edges[position]), int(edges[position + 1])
+        self.sizes = np.diff(edges)
+        for host, first, last in zip(
+            self.hosts, edges[:-1].tolist(), edges[1:].tolist(), strict=True
+        ):
+            host.first, host.last = first, last
 
     def _slice(self) -> None:
         """Find where each rack and facility begins and ends."""
@@ -226,11 +228,11 @@ class Picture:
             facility.hosts = _span(self.hosts, facility.facility_id)
             hosts = self.hosts[facility.hosts]
             facility.seats = slice(hosts[0].first, hosts[-1].last) if hosts else slice(0, 0)
-            models = {self._gpus_by_id[int(n)].model for n in self.gpu_ids[facility.seats]}
-            facility.models = tuple(sorted(models - {None, ""}))
+            facility.models = self._inventory.models(self.gpu_ids[facility.seats])
 
     def set_readings(self, ticks: Ticks) -> set[int]:
         """Take newest ticks; return the hosts that, or whose accelerators, are not known here."""
+        self._states = None
         positions = _look_up(self._position_of, ticks.host_ids)
         placed = positions >= 0
         seats = _look_up(self._seat_of, ticks.gpu_ids)
@@ -249,15 +251,19 @@ class Picture:
             return np.asarray(now_s - self.time_s > limit_s)
 
     def states(self, now_s: float) -> Codes:
-        """Return the state of every accelerator, by seat."""
-        stale = self.stale_hosts(now_s)
-        seen = ~np.isnan(self.time_s)
-        return classify(
-            self.readings,
-            seen=seen[self.host_of],
-            stale=stale[self.host_of],
-            present=self.present,
-        )
+        """Return the state of every accelerator, by seat; made once for a moment, and read-only."""
+        if self._states is None or self._states[0] != now_s:
+            stale = self.stale_hosts(now_s)
+            seen = ~np.isnan(self.time_s)
+            codes = classify(
+                self.readings,
+                seen=seen[self.host_of],
+                stale=stale[self.host_of],
+                present=self.present,
+            )
+            codes.flags.writeable = False
+            self._states = (now_s, codes)
+        return self._states[1]
 
     def headroom_celsius(self) -> Floats:
         """Return degrees left to slowdown; from the limit where the driver tells no margin."""
@@ -282,6 +288,13 @@ def _look_up(table: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.in
     inside = (keys >= 0) & (keys < len(table))
     found[inside] = table[keys[inside]]
     return found
+
+
+def _moved(column: Values, before: NDArray[np.int64], missing: float) -> Values:
+    """Return a column in a new order: `before` is the old place of each, -1 where it is new."""
+    moved = np.full(len(before), missing, column.dtype)
+    moved[before >= 0] = column[before[before >= 0]]
+    return moved
 
 
 def _long_name(row: Any) -> str:

@@ -90,18 +90,18 @@ def classify(
     load = readings["utilization_gpu_percent"]
     status = readings["reader_status_code"]
     action = readings["recovery_action_code"]
-    bits = np.nan_to_num(readings["clock_event_reasons_bitmask"]).astype(np.int64)
+    codes = np.full(len(load), State.OK, np.uint8)
     with np.errstate(invalid="ignore"):
-        # Later lines win.
+        codes[load >= BUSY_PERCENT_MIN] = State.BUSY
+        codes[load < BUSY_PERCENT_MIN] = State.IDLE
+        # Later lines win. Few accelerators meet any of them, so that places are cheaper than masks.
         rules = (
-            (load >= BUSY_PERCENT_MIN, State.BUSY),
-            (load < BUSY_PERCENT_MIN, State.IDLE),
-            ((bits & THROTTLE_BITS) > 0, State.DEGRADED),
+            (_slowed(readings["clock_event_reasons_bitmask"]), State.DEGRADED),
             (readings["temperature_margin_celsius"] <= 0, State.DEGRADED),
             (readings["ecc_uncorrected_volatile_count"] > 0, State.DEGRADED),
             (action > 0, State.DEGRADED),
             (readings["remap_pending_flag"] > 0, State.PREDICTED_FAILURE),
-            (np.isin(action, RESET_ACTIONS), State.FAILED),
+            (_needs_reset(action), State.FAILED),
             (readings["remap_failed_flag"] > 0, State.FAILED),
             (status >= ReaderStatus.TIMEOUT, State.UNKNOWN),
             (status == ReaderStatus.LOST, State.LOST),
@@ -109,7 +109,18 @@ def classify(
             (~seen, State.UNKNOWN),
             (~present, State.ABSENT),
         )
-    codes = np.full(len(load), State.OK, np.uint8)
     for condition, state in rules:
-        codes[condition] = state
+        codes[np.flatnonzero(condition)] = state
     return codes
+
+
+def _slowed(reasons: Floats) -> NDArray[np.bool_]:
+    told = reasons > 0
+    told[told] = (reasons[told].astype(np.int64) & THROTTLE_BITS) > 0
+    return told
+
+
+def _needs_reset(action: Floats) -> NDArray[np.bool_]:
+    told = action > 0
+    told[told] = np.isin(action[told], RESET_ACTIONS)
+    return told

@@ -117,7 +117,7 @@ def _summarise(
     seats = facility.seats
     own = states[seats]
     live = np.isin(own, (*HEALTHY, *TROUBLED)) & (own != State.LOST)
-    hosts = [n for n, h in _hosts(picture, facility) if h.last > h.first]
+    hosts = np.flatnonzero(picture.sizes[facility.hosts]) + facility.hosts.start
     times = picture.time_s[hosts]
     power = picture.readings["power_milliwatts"][seats][live]
     limit = picture.readings["power_limit_milliwatts"][seats][live]
@@ -137,7 +137,7 @@ def _summarise(
         load=_spread(picture.readings["utilization_gpu_percent"][seats][live]),
         sm=_mean(picture.readings["sm_active_permille"][seats][live]) / 10,
         headroom_min=float(np.nanmin(spare)) if known.any() else float("nan"),
-        headroom_p1=float(np.nanpercentile(spare, 1)) if known.any() else float("nan"),
+        headroom_p1=percentile(np.sort(spare[known]), 1) if known.any() else float("nan"),
         hottest_celsius=float("nan") if coolest is None else float(heat[coolest]),
         hottest_seat=seat,
         hottest_rack="" if host is None else short_place(host.place),
@@ -179,18 +179,24 @@ def age_limit_s(summary: Summary) -> float:
     return QUEUE_STALE_S if summary.queues_only else STALE_S_MIN
 
 
-def _hosts(picture: Picture, facility: Facility) -> list[tuple[int, Any]]:
-    start = facility.hosts.start
-    return list(enumerate(picture.hosts[facility.hosts], start))
-
-
 def _spread(values: NDArray[np.float32]) -> tuple[float, float, float, float]:
     """Mean, and the 10th, 50th and 90th percentile; NaN where nothing is known."""
-    values = values[~np.isnan(values)]
+    values = np.sort(values[~np.isnan(values)])
     if not len(values):
         return (float("nan"),) * 4
-    low, middle, high = np.percentile(values, (10, 50, 90))
-    return float(values.mean()), float(low), float(middle), float(high)
+    low, middle, high = (percentile(values, percent) for percent in (10, 50, 90))
+    return float(values.mean()), low, middle, high
+
+
+def percentile(values: NDArray[np.float32], percent: float) -> float:
+    """Return a percentile of sorted values, between two of them in proportion.
+
+    As `numpy.percentile`, which looks for each place anew and takes twenty times as long.
+    """
+    place = (len(values) - 1) * percent / 100
+    below = int(place)
+    above = min(below + 1, len(values) - 1)
+    return float(values[below] + (values[above] - values[below]) * (place - below))
 
 
 def _mean(values: NDArray[np.float32]) -> float:

@@ -9,6 +9,7 @@ however long its transaction took. The picture itself is in `picture.py`, the st
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from dashboard.inventory import Found
 from dashboard.picture import READINGS, Picture
 from dashboard.ticks import Ticks
 from telemetry.clock import Clock
@@ -70,7 +71,7 @@ class Watch:
         since = {"since": self._inventory_since}
         hosts = await self._source.rows("picture", "hosts", since)
         accelerators = await self._source.rows("picture", "accelerators", since)
-        self.picture.set_inventory(hosts, accelerators)
+        self.picture.set_inventory(hosts, Found.of(accelerators[0]))
         self._inventory_since = horizon
 
     async def _read_readings(self, horizon: str) -> None:

@@ -17,6 +17,11 @@ from telemetry.clock import SystemClock
 from telemetry.errors import RetryableError
 
 FLEET = View("/")
+COLUMNS = ("gpu_ids", "host_ids", "indices", "present", "slowdown_celsius", "models")
+EMPTY = {
+    "horizon": [SimpleNamespace(horizon=700)],
+    "accelerators": [SimpleNamespace(accelerators=0, **dict.fromkeys(COLUMNS))],
+}
 
 
 class FakeSource:
@@ -30,7 +35,7 @@ class FakeSource:
     ) -> list[Any]:
         if self.away:
             raise RetryableError("the database does not answer")
-        return [SimpleNamespace(horizon=700)] if name == "horizon" else []
+        return EMPTY.get(name, [])
 
 
 class FakePage:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dashboard import maps
+from dashboard.inventory import Found
 from dashboard.picture import READINGS, Picture
 from dashboard.states import State
 from dashboard.summary import summarise
@@ -30,11 +31,17 @@ def host(number: int, name: str, rack: str = "r1", where: int = 1) -> SimpleName
     )  # fmt: skip
 
 
-def gpu(number: int, owner: int, index: int = 0, *, present: bool = True) -> SimpleNamespace:
-    return SimpleNamespace(
-        gpu_id=number, host_id=owner, index=index, present=present, model="NVIDIA H100 80GB HBM3",
-        temperature_slowdown_celsius=87,
-    )  # fmt: skip
+Gpu = tuple[int, int, int, bool]
+
+
+def gpu(number: int, owner: int, index: int = 0, *, present: bool = True) -> Gpu:
+    return number, owner, index, present
+
+
+def found(*gpus: Gpu) -> Found:
+    numbers, owners, indices, present = (np.array(column) for column in zip(*gpus, strict=True))
+    models = ["NVIDIA H100 80GB HBM3"] * len(gpus)
+    return Found(numbers, owners, indices, present, np.full(len(gpus), 87, np.float32), models)
 
 
 def reading(
@@ -58,7 +65,7 @@ def small_fleet() -> Picture:
     picture.set_facilities([facility(1, "ohio", contracted_accelerators=6), facility(2, "texas")])
     picture.set_inventory(
         [host(10, "b", "r2"), host(11, "a", "r1"), host(12, "t", "r9", where=2)],
-        [gpu(1, 10, 0), gpu(2, 10, 1), gpu(3, 11, 1), gpu(4, 11, 0), gpu(5, 12)],
+        found(gpu(1, 10, 0), gpu(2, 10, 1), gpu(3, 11, 1), gpu(4, 11, 0), gpu(5, 12)),
     )
     return picture
 
@@ -76,7 +83,7 @@ def test_readings_find_their_seats_whatever_their_order() -> None:
 def test_readings_move_along_when_the_fleet_grows() -> None:
     picture = small_fleet()
     picture.set_readings(reading(10, [1, 2], temperature_gpu_celsius=[50, 70]))
-    picture.set_inventory([host(9, "new", "r0")], [gpu(6, 9)])
+    picture.set_inventory([host(9, "new", "r0")], found(gpu(6, 9)))
     assert picture.gpu_ids.tolist() == [6, 4, 3, 1, 2, 5]
     heat = picture.readings["temperature_gpu_celsius"]
     assert heat[3:5].tolist() == [50, 70]
@@ -100,11 +107,11 @@ def test_a_host_of_a_facility_not_read_yet_waits_without_touching_others() -> No
     picture = small_fleet()
     picture.set_readings(reading(10, [1, 2], at_s=NOW_S))
     before = picture.time_s.copy()
-    picture.set_inventory([host(20, "early", where=3)], [gpu(8, 20)])
+    picture.set_inventory([host(20, "early", where=3)], found(gpu(8, 20)))
     picture.set_readings(reading(20, [8], at_s=NOW_S - 500))
     assert np.array_equal(picture.time_s, before, equal_nan=True)
     alone = Picture()
-    alone.set_inventory([host(20, "early", where=3)], [gpu(8, 20)])
+    alone.set_inventory([host(20, "early", where=3)], found(gpu(8, 20)))
     assert alone.set_readings(reading(20, [8])) == {20}
 
 
@@ -161,7 +168,7 @@ def test_sums_count_what_is_seen_and_say_what_is_missing() -> None:
 
 def test_a_mosaic_has_a_cell_for_every_seat_and_pads_short_hosts() -> None:
     picture = small_fleet()
-    picture.set_inventory([host(13, "c", "r2")], [gpu(7, 13)])
+    picture.set_inventory([host(13, "c", "r2")], found(gpu(7, 13)))
     made = maps.Maps().of(picture, "ohio")
     assert made.seats.tolist() == [0, 1, 2, 3, 4, -1]
     [group] = json.loads(made.layout)["groups"]
