@@ -20,8 +20,10 @@ test: venv ## All tests, on embedded services
 test-fast: venv ## Tests that take no time: no slow ones, no browser, no killing
 	@scripts/test -m "not slow and not browser and not torture" $(ARGS)
 
-torture: venv ## Only the tests that kill processes at random
-	@scripts/test -m torture $(ARGS)
+torture: venv ## Kill, freeze, cut and rewind by seed: SEED=7 SECONDS=60 RUNS=20 PARALLEL=2
+	@.venv/bin/python -m tests.torture $(if $(SEED),--seed $(SEED)) \
+	    $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RUNS),--runs $(RUNS)) \
+	    $(if $(PARALLEL),--parallel $(PARALLEL)) $(ARGS)
 
 bench: venv ## Measure this machine
 	@.venv/bin/fleetgauge bench $(ARGS)

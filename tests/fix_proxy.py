@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a service, to cut, stall or throttle its connections on demand.
+"""A TCP proxy in front of a service, to cut, stall, delay or throttle its connections on demand.
 
 `proxy_to(address)` puts one before any `host:port` or database URL. A Kafka client goes on with the
 address that the broker advertises, so `proxied_broker` is a broker that advertises its proxy.
@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
@@ -23,6 +23,26 @@ from tests.fix_services import BROKERS
 
 CHUNK_BYTES = 16 * 1024
 POLL_S = 0.02
+ANSWER_WAIT_S = 10.0
+
+
+@dataclass(slots=True)
+class _Trap:
+    """Waits for a word from a client; see `Proxy.cut_at`."""
+
+    word: bytes
+    passes: bool
+    act: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Pair:
+    """One connection of a client and its continuation to the service."""
+
+    client: socket.socket
+    server: socket.socket
+    trapped: threading.Event = field(default_factory=threading.Event)
+    answered: threading.Event = field(default_factory=threading.Event)
 
 
 class Proxy:
@@ -35,6 +55,8 @@ class Proxy:
         self.upstream = upstream
         self.port = free_port()
         self._bytes_per_s: float | None = None
+        self._delay_s = 0.0
+        self._trap: _Trap | None = None
         self._flowing = threading.Event()
         self._flowing.set()
         self._answering = threading.Event()
@@ -79,9 +101,29 @@ class Proxy:
         """Let each direction of each connection pass this much."""
         self._bytes_per_s = bytes_per_s
 
+    def delay(self, seconds: float) -> None:
+        """Hold each piece back for so long, in both directions."""
+        self._delay_s = seconds
+
+    def cut_at(self, word: bytes, *, passes: bool, act: Callable[[], None] = lambda: None) -> None:
+        """Reset the connection on which a client next sends `word`.
+
+        If it passes, the service has done what it was told and its answer is held back; if not, the
+        service never hears of it. `act` is called in between: the service has answered, and the
+        client waits for that. Once; `heal` takes it away.
+        """
+        self._trap = _Trap(word, passes, act)
+
+    @property
+    def is_trap_set(self) -> bool:
+        """Whether `cut_at` still waits for its word."""
+        return self._trap is not None
+
     def heal(self) -> None:
         """Pass everything on again, and accept connections."""
         self._bytes_per_s = None
+        self._delay_s = 0.0
+        self._trap = None
         self._flowing.set()
         self._answering.set()
         if self._listener is None:
@@ -117,23 +159,60 @@ class Proxy:
                 _reset(client)
                 _reset(server)
                 return
-            self._start(self._pump, client, server, (self._flowing,))
-            self._start(self._pump, server, client, (self._flowing, self._answering))
+            pair = _Pair(client, server)
+            self._start(self._pump_requests, pair)
+            self._start(self._pump_answers, pair)
 
-    def _pump(
-        self, source: socket.socket, target: socket.socket, gates: tuple[threading.Event, ...]
-    ) -> None:
+    def _pump_requests(self, pair: _Pair) -> None:
         with contextlib.suppress(OSError):
-            while data := source.recv(CHUNK_BYTES):
-                for gate in gates:
-                    while not gate.wait(POLL_S):
-                        if source.fileno() < 0:
-                            return
-                if self._bytes_per_s is not None:
-                    time.sleep(len(data) / self._bytes_per_s)
-                target.sendall(data)
+            for data in self._pieces(pair.client, (self._flowing,)):
+                trap = self._take_trap(data)
+                if trap is None:
+                    pair.server.sendall(data)
+                    continue
+                if trap.passes:
+                    pair.trapped.set()
+                    pair.server.sendall(data)
+                    pair.answered.wait(ANSWER_WAIT_S)
+                trap.act()
+                _reset(pair.client)
+                _reset(pair.server)
+                break
+        self._end(pair)
+
+    def _pump_answers(self, pair: _Pair) -> None:
+        with contextlib.suppress(OSError):
+            for data in self._pieces(pair.server, (self._flowing, self._answering)):
+                if pair.trapped.is_set():
+                    pair.answered.set()
+                else:
+                    pair.client.sendall(data)
+        self._end(pair)
+
+    def _pieces(self, source: socket.socket, gates: tuple[threading.Event, ...]) -> Iterator[bytes]:
+        while data := source.recv(CHUNK_BYTES):
+            for gate in gates:
+                while not gate.wait(POLL_S):
+                    if source.fileno() < 0:
+                        return
+            if self._delay_s:
+                time.sleep(self._delay_s)
+            if self._bytes_per_s is not None:
+                time.sleep(len(data) / self._bytes_per_s)
+            yield data
+
+    def _take_trap(self, data: bytes) -> _Trap | None:
+        if self._trap is None:
+            return None
         with self._lock:
-            mine = {source, target} & self._connections
+            if self._trap is None or self._trap.word not in data:
+                return None
+            trap, self._trap = self._trap, None
+            return trap
+
+    def _end(self, pair: _Pair) -> None:
+        with self._lock:
+            mine = {pair.client, pair.server} & self._connections
             self._connections -= mine
         for connection in mine:
             with contextlib.suppress(OSError):

@@ -71,6 +71,11 @@ class Cluster(ServiceProcess):
         """A libpq URL of the superuser's database."""
         return f"postgresql://postgres:{self._password}@127.0.0.1:{self._port}/postgres"
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the cluster is; None before the first start of one in a temporary folder."""
+        return self._folder
+
     def start(self) -> None:
         """Make the cluster if the folder is new, and start it."""
         folder = self._folder = self._folder or _temporary_folder(self._chroot)
@@ -87,9 +92,13 @@ class Cluster(ServiceProcess):
         command = self._command("postgres", arguments, folder)
         self._launch(command, lambda pid: _is_ready(data, pid), _START_TIMEOUT_S)
 
-    def stop(self, timeout_s: float = 20.0) -> None:
-        """Close all connections, write a last checkpoint and end."""
+    def pause(self, timeout_s: float = 20.0) -> None:
+        """Close all connections, write a last checkpoint and end; the folder stays in any case."""
         super().stop(timeout_s)
+
+    def stop(self, timeout_s: float = 20.0) -> None:
+        """End as `pause` does, and remove a temporary folder."""
+        self.pause(timeout_s)
         if self._temporary and self._folder is not None:
             shutil.rmtree(self._folder)
             self._folder = None

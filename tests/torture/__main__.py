@@ -1,0 +1,119 @@
+"""Kill, freeze, cut and rewind by seed: `make torture SEED=7 SECONDS=60 RUNS=20 PARALLEL=2`.
+
+Each run has a schedule that follows from its seed, and an independent tally. One line of JSON a run
+goes to the log; the exit code is 1 if any run failed. A failed run leaves its folder (the programs'
+logs, spools and tallies) and names it.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.torture import mutants, schedule
+from tests.torture.programs import REPOSITORY
+from tests.torture.stage import STACKS
+from tests.torture.torment import torment
+
+LOG = REPOSITORY / "torture.jsonl"
+# Beside its seconds a run may take this long: services, drain, second reading.
+OVERHEAD_S = 900
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    if arguments.runs == 1 and not arguments.mutants:
+        return _one(arguments)
+    with ThreadPoolExecutor(arguments.parallel) as pool:
+        codes = list(pool.map(_child, _commands(arguments)))
+    failed = sum(code != 0 for code in codes)
+    print(f"{len(codes)} runs, {failed} failed; {arguments.log}")
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--runs", type=int, default=1, help="seeds: this many from SEED on")
+    parser.add_argument("--parallel", type=int, default=1, help="runs at a time")
+    parser.add_argument("--stack", choices=sorted(STACKS), default="light")
+    parser.add_argument("--log", type=Path, default=LOG)
+    parser.add_argument("--mutant", default="", choices=["", *mutants.NAMES])
+    parser.add_argument(
+        "--mutants", action="store_true", help="let every mutant of the product be caught"
+    )
+    parser.add_argument("--show", action="store_true", help="print the schedule and do nothing")
+    return parser
+
+
+def _one(arguments: argparse.Namespace) -> int:
+    keeps_log = arguments.stack == "full"
+    plan = schedule.make(arguments.seed, arguments.seconds, keeps_log=keeps_log)
+    print("\n".join(plan.lines()), flush=True)
+    if arguments.show:
+        return 0
+    folder = Path(tempfile.mkdtemp(prefix=f"torture-{arguments.seed}-"))
+    say = lambda text: print(text, flush=True)  # noqa: E731 - as a file is followed
+    verdict = torment(plan, arguments.stack, folder, mutant=arguments.mutant, say=say)
+    line = json.dumps(verdict.as_line())
+    with arguments.log.open("a") as log:
+        log.write(line + "\n")
+    print(line)
+    if verdict.problems:
+        print("\n".join(verdict.problems), f"everything is in {folder}", sep="\n")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+def _commands(arguments: argparse.Namespace) -> Iterator[list[str]]:
+    """Yield the command of each run; every run has a process of its own."""
+    wanted = mutants.NAMES if arguments.mutants else [arguments.mutant]
+    for mutant in wanted:
+        for seed in range(arguments.seed, arguments.seed + arguments.runs):
+            yield [
+                sys.executable,
+                "-m",
+                "tests.torture",
+                f"--seed={seed}",
+                f"--seconds={arguments.seconds}",
+                f"--stack={arguments.stack}",
+                f"--log={arguments.log}",
+                f"--mutant={mutant}",
+            ]
+
+
+def _child(command: list[str]) -> int:
+    seconds = float(command[4].partition("=")[2])
+    with tempfile.TemporaryFile("w+") as output:
+        try:
+            code = subprocess.run(
+                command,
+                cwd=REPOSITORY,
+                env=os.environ,
+                stdout=output,
+                stderr=output,
+                timeout=seconds + OVERHEAD_S,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            code = -1
+        output.seek(0)
+        lines = output.read().splitlines()
+    words = " ".join(command[3:])
+    print(f"{'passed' if code == 0 else 'FAILED'}: {words}", flush=True)
+    if code != 0:
+        print("\n".join(lines[-40:]), flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

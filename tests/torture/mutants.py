@@ -1,0 +1,188 @@
+"""The product, broken on purpose in ways that a careless change could break it.
+
+A test that has never failed proves little: the torture has to catch each of these. Owns the list;
+run as a program it is a collector with one mistake (`python -m tests.torture.mutants NAME`), and
+the agents' mistakes are applied by `tallying_agent.py`. Nothing here is reachable from the product.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from collector import claims, marks, sample_columns, store, writer
+from collector.batch import Batch
+from collector.claims import Claim
+from collector.consumer import Partition, Received
+from collector.database import Connection
+from collector.store import Move
+from fleetgauge.__main__ import main as fleetgauge
+
+if TYPE_CHECKING:
+    from tests.torture.tallying_agent import TallyingOutbox
+
+
+def _replace(owner: object, name: str, by: object) -> None:
+    getattr(owner, name)  # it has to be there: a mutant of nothing would survive
+    setattr(owner, name, by)
+
+
+def repeats_are_stored() -> None:
+    """A message that is there already is stored once more."""
+    accept = marks.Mark.accept
+
+    def careless(mark: marks.Mark, seq: int) -> marks.Verdict:
+        verdict = accept(mark, seq)
+        return marks.Verdict.STORE if verdict is marks.Verdict.REPEAT else verdict
+
+    _replace(marks.Mark, "accept", careless)
+
+
+def an_offset_is_skipped() -> None:
+    """Now and then the first message of a batch is passed over."""
+    original = writer.Writer.store
+    batches = 0
+
+    def careless(
+        self: writer.Writer, records: Sequence[Received], claimed: Mapping[Partition, Claim]
+    ) -> None:
+        nonlocal batches
+        batches += 1
+        if batches % 10 == 0 and len(records) > 1:
+            records = records[1:]
+        original(self, records, claimed)
+
+    _replace(writer.Writer, "store", careless)
+
+
+def offsets_are_committed_first() -> None:
+    """The offsets are committed on their own, before the rows."""
+    original, move = store.write, store._move_offsets
+
+    def careless(
+        connection: Connection, batch: Batch, moves: Sequence[Move], book: marks.MarkBook
+    ) -> None:
+        with connection.transaction():
+            move(connection, moves)
+        original(connection, batch, moves, book)
+
+    _replace(store, "_move_offsets", lambda *_: None)
+    _replace(store, "write", careless)
+
+
+def an_unknown_commit_counts_as_done() -> None:
+    """After a commit whose outcome is not known, reading goes on behind it."""
+    original, claim = store.write, claims._claim
+    believed: dict[tuple[str, int], int] = {}
+
+    def careless(
+        connection: Connection, batch: Batch, moves: Sequence[Move], book: marks.MarkBook
+    ) -> None:
+        believed.update({(m.claim.topic_id, m.partition.number): m.next_offset for m in moves})
+        original(connection, batch, moves, book)
+
+    def ahead(connection: Connection, held: Any, **options: Any) -> Claim:
+        claimed = claim(connection, held, **options)
+        offset = believed.get((claimed.topic_id, held.partition.number), 0)
+        if offset > claimed.next_offset:
+            connection.execute(
+                "update stream_offsets set next_offset = %s where topic_id = %s and partition = %s",
+                [offset, claimed.topic_id, held.partition.number],
+            )
+            claimed.next_offset = offset
+        return claimed
+
+    _replace(store, "write", careless)
+    _replace(claims, "_claim", ahead)
+
+
+def marks_outlive_a_failure() -> None:
+    """What was accepted in a transaction that failed is still taken for stored."""
+    _replace(writer.Writer, "forget", lambda self: None)
+
+
+def the_fence_is_open() -> None:
+    """A collector stores whether or not its partition and offset are still its own."""
+    books = dict(store._BOOKS)
+    text = books["move_offsets"]
+    books["move_offsets"] = text.replace("and kept.next_offset = moved.expected", "").replace(
+        "and kept.owner_epoch <= moved.owner_epoch", ""
+    )
+    assert len(books["move_offsets"]) < len(text)
+    _replace(store, "_BOOKS", books)
+
+
+def missing_becomes_zero() -> None:
+    """A value that was not read is stored as 0."""
+    original = sample_columns.PackedSamples.columns
+
+    def careless(self: sample_columns.PackedSamples, *arguments: Any) -> Any:
+        found = original(self, *arguments)
+        for name, missing in found.missing.items():
+            found.values[name][missing] = 0
+        found.missing.clear()
+        return found
+
+    _replace(sample_columns.PackedSamples, "columns", careless)
+
+
+def the_log_is_joined_at_its_end() -> None:
+    """A new claim of a known log starts at the log's end instead of where the database says."""
+    original = claims.decide
+    claimed: set[int] = set()
+
+    def careless(next_offset: int, begin: int, **options: Any) -> claims.Start:
+        start = original(next_offset, begin, **options)
+        if next_offset in claimed:
+            return claims.Start(start.offset + 1)
+        claimed.add(next_offset)
+        return start
+
+    _replace(claims, "decide", careless)
+
+
+def sent_counts_as_confirmed(outbox: "TallyingOutbox") -> None:
+    """The agent forgets a message when it has handed it to the client, not when it is confirmed."""
+    original = outbox.pending
+
+    def careless(*arguments: Any) -> Any:
+        found = original(*arguments)
+        outbox.confirm([slot for slot, _ in found])
+        return found
+
+    _replace(outbox, "pending", careless)
+
+
+def drafts_are_dropped(outbox: "TallyingOutbox") -> None:
+    """The agent says that it has kept what it has not."""
+    writes = 0
+
+    def careless(drafts: Sequence[Any]) -> Sequence[Any]:
+        nonlocal writes
+        writes += 1
+        return drafts if writes % 20 else []
+
+    outbox.mistake = careless
+
+
+COLLECTORS: dict[str, Callable[[], None]] = {
+    mistake.__name__: mistake
+    for mistake in (
+        repeats_are_stored,
+        an_offset_is_skipped,
+        offsets_are_committed_first,
+        an_unknown_commit_counts_as_done,
+        marks_outlive_a_failure,
+        the_fence_is_open,
+        missing_becomes_zero,
+        the_log_is_joined_at_its_end,
+    )
+}
+AGENTS: dict[str, Callable[["TallyingOutbox"], None]] = {
+    mistake.__name__: mistake for mistake in (sent_counts_as_confirmed, drafts_are_dropped)
+}
+NAMES = [*COLLECTORS, *AGENTS]
+
+if __name__ == "__main__":
+    COLLECTORS[sys.argv[1]]()
+    sys.argv[1:] = ["collector"]
+    sys.exit(fleetgauge())

@@ -1,0 +1,92 @@
+"""The torture's own pure parts: the same seed is the same schedule, and the tally can say no."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.torture import mutants, schedule
+from tests.torture.tally import Row, Tally, compare
+
+A: Row = ("samples", "host-0", 5, 0, 700)
+B: Row = ("samples", "host-0", 5, 1, None)
+C: Row = ("events", "host-0", 6, 79, "torture 1")
+
+
+def tally_of(*lines: tuple[str, Row]) -> Tally:
+    tally = Tally()
+    tally.read("host-0", [json.dumps([word, row[0], row[2:]]) for word, row in lines])
+    return tally
+
+
+@pytest.mark.parametrize("keeps_log", [False, True])
+def test_a_seed_makes_the_same_schedule_every_time(keeps_log: bool) -> None:
+    for seed in range(50):
+        plan = schedule.make(seed, 60, keeps_log=keeps_log)
+        assert plan == schedule.make(seed, 60, keeps_log=keeps_log)
+        assert plan.faults != schedule.make(seed + 1, 60, keeps_log=keeps_log).faults
+
+
+@pytest.mark.parametrize("keeps_log", [False, True])
+def test_every_schedule_has_the_usual_faults_and_all_together_have_every_kind(
+    keeps_log: bool,
+) -> None:
+    seen = set()
+    for seed in range(100):
+        kinds = set(schedule.make(seed, 25, keeps_log=keeps_log).by_kind())
+        assert kinds >= set(schedule.ALWAYS)
+        seen |= kinds
+    assert seen == {kind.name for kind in schedule.KINDS if keeps_log or not kind.keeps_log}
+
+
+def test_a_target_has_one_fault_at_a_time_and_some_need_the_others_in_order() -> None:
+    for seed in range(100):
+        on: dict[tuple[str, int], schedule.Fault] = {}
+        for _, begins, fault in schedule.make(seed, 60, keeps_log=True).moments():
+            key = (fault.kind.target, fault.number)
+            if not begins:
+                assert on.pop(key) is fault
+                continue
+            assert key not in on
+            assert not any(other.kind.alone for other in on.values())
+            assert not (fault.kind.alone and on)
+            on[key] = fault
+        assert not on
+
+
+def test_what_was_kept_is_equal_to_what_is_stored_once() -> None:
+    tally = tally_of(("intent", A), ("kept", A), ("intent", B), ("kept", B), ("intent", C))
+    assert compare(tally, {A: 1, B: 1}).is_equal
+    assert compare(tally, {A: 1, B: 1, C: 1}).is_equal  # killed before it could say so
+    assert str(compare(tally, {A: 1, B: 1})) == "equal"
+
+
+@pytest.mark.parametrize(
+    ("stored", "lost", "twice", "invented"),
+    [
+        ({A: 1}, [B], [], []),
+        ({A: 2, B: 1}, [], [A], []),
+        ({A: 1, B: 1, ("samples", "host-1", 5, 0, 700): 1}, [], [], ["host-1"]),
+        ({A: 1, ("samples", "host-0", 5, 1, 0): 1}, [B], [], ["host-0"]),  # missing became zero
+    ],
+)
+def test_every_difference_is_found(
+    stored: dict[Row, int], lost: list[Row], twice: list[Row], invented: list[str]
+) -> None:
+    found = compare(tally_of(("intent", A), ("kept", A), ("intent", B), ("kept", B)), stored)
+    assert not found.is_equal
+    assert (found.lost, found.twice) == (lost, twice)
+    assert [row[1] for row in found.invented] == invented
+    assert any(word in str(found) for word in ("lost", "twice", "invented"))
+
+
+def test_a_tally_that_repeats_itself_is_no_tally() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        tally_of(("intent", A), ("intent", A))
+
+
+def test_every_mutant_finds_what_it_breaks() -> None:
+    code = "from tests.torture import mutants; [m() for m in mutants.COLLECTORS.values()]"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert len(set(mutants.NAMES)) == len(mutants.NAMES)
