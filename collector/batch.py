@@ -10,12 +10,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from psycopg.types.json import Json
 
 from collector.intake import Events, Opened, Queues, Rejected, Samples, Windows
 from collector.marks import MarkBook, MarkKey, Verdict
-from collector.registry import Registry, timestamp
+from collector.registry import Host, Registry, timestamp
 from collector.sample_columns import PackedSamples, SampleColumns, Senders
+from telemetry.columns import Shape
 from telemetry.records import Dropped, Event, Heartbeat
 from telemetry.streams import Stream
 from telemetry.wire import Header
@@ -56,67 +58,80 @@ class Batch:
 
 
 def assemble(
-    judged: Sequence[Opened | Rejected], registry: Registry, marks: MarkBook, windows: Windows
+    judged: Sequence[Opened | Rejected],
+    senders: Sequence[Host | None],
+    registry: Registry,
+    marks: MarkBook,
+    windows: Windows,
 ) -> Batch:
     """Make a batch of records, given in the order of their partitions.
 
     Args:
         judged: what `intake.open_record` made of them.
-        registry: knows every sender and accelerator among them.
+        senders: who sent each of them, as `Registry.learn` said.
+        registry: knows every accelerator among them.
         marks: knows every sender; remembers what is accepted here.
         windows: which sample times are believed.
     """
     batch = Batch()
     packed = _pack(judged)
     faults = _time_faults(packed, windows)
-    kept: set[int] = set()
-    for item in judged:
+    kept = np.zeros(len(judged), dtype=np.bool_)
+    for at, (opened, host) in enumerate(zip(judged, senders, strict=True)):
+        item = faults.get(at, opened) if faults else opened
         if isinstance(item, Rejected):
-            _reject(batch, item, registry, marks)
-        elif (fault := faults.get(id(item))) is not None:
-            _reject(batch, fault, registry, marks)
-        elif _is_new(batch, item, registry, marks):
+            _reject(batch, item, host, marks)
+        elif host is not None and _is_new(batch, item, host, marks):
             if isinstance(item, Samples):
-                kept.add(id(item))
+                kept[at] = True
             elif isinstance(item, Events):
-                _take_events(batch, item, registry, marks)
+                _take_events(batch, item, host, registry, marks)
             else:
-                _take_queues(batch, item, registry)
-    for group in packed:
-        keep = [at for at, message in enumerate(group.messages) if id(message) in kept]
-        if keep:
-            batch.samples.append(
-                group.columns(keep, _senders([group.messages[at] for at in keep], registry))
-            )
+                _take_queues(batch, item, host)
+    for positions, group in packed:
+        keep = np.flatnonzero(kept[positions])
+        if len(keep):
+            hosts = [host for at in positions[keep].tolist() if (host := senders[at]) is not None]
+            messages = [group.messages[at] for at in keep.tolist()]
+            batch.samples.append(group.columns(keep, _senders(messages, hosts, registry)))
     return batch
 
 
-def _pack(judged: Iterable[Opened | Rejected]) -> list[PackedSamples]:
-    by_shape: dict[Any, list[Samples]] = {}
-    for item in judged:
+def _pack(
+    judged: Iterable[Opened | Rejected],
+) -> list[tuple[NDArray[np.intp], PackedSamples]]:
+    """Return the samples by shape, and where each of them stands among all messages."""
+    by_shape: dict[Shape, list[int]] = {}
+    listed = list(judged)
+    for at, item in enumerate(listed):
         if isinstance(item, Samples):
-            by_shape.setdefault(item.shape, []).append(item)
-    return [
-        PackedSamples(shape, messages[0].group, messages) for shape, messages in by_shape.items()
-    ]
+            by_shape.setdefault(item.shape, []).append(at)
+    packed = []
+    for shape, positions in by_shape.items():
+        messages = [item for at in positions if isinstance(item := listed[at], Samples)]
+        group = PackedSamples(shape, messages[0].group, messages)
+        packed.append((np.array(positions, dtype=np.intp), group))
+    return packed
 
 
-def _time_faults(packed: Iterable[PackedSamples], windows: Windows) -> dict[int, Rejected]:
-    """Return the messages with a tick outside the window, by identity."""
+def _time_faults(
+    packed: Iterable[tuple[NDArray[np.intp], PackedSamples]], windows: Windows
+) -> dict[int, Rejected]:
+    """Return the messages with a tick outside the window, by where they stand."""
     faults = {}
-    for group in packed:
+    for positions, group in packed:
         for at, time_us in group.times_outside(windows.samples).items():
             message = group.messages[at]
             reason = "too_old" if time_us < windows.samples.oldest_us else "in_future"
             detail = f"tick at {time_us} µs since 1970"
-            faults[id(message)] = Rejected(message.received, reason, detail, message.header)
+            fault = Rejected(message.received, reason, detail, message.header)
+            faults[int(positions[at])] = fault
     return faults
 
 
-def _is_new(batch: Batch, item: Opened, registry: Registry, marks: MarkBook) -> bool:
+def _is_new(batch: Batch, item: Opened, host: Host, marks: MarkBook) -> bool:
     header = item.header
-    key = MarkKey(registry.host(header).host_id, item.received.stream, header.boot_epoch)
-    mark = marks.touch(key)
+    mark = marks.touch(MarkKey(host.host_id, item.received.stream, header.boot_epoch))
     verdict = mark.accept(header.seq)
     if verdict is Verdict.STORE:
         batch.messages += 1
@@ -136,37 +151,37 @@ def _rows(item: Opened) -> int:
     return len(item.records if isinstance(item, Events) else item.snapshots)
 
 
-def _reject(batch: Batch, item: Rejected, registry: Registry, marks: MarkBook) -> None:
+def _reject(batch: Batch, item: Rejected, host: Host | None, marks: MarkBook) -> None:
     """Quarantine a record; where its number is known, that number has found its end."""
     batch.rejected.append(item)
-    if item.header is not None:
+    if item.header is not None and host is not None:
         header = item.header
-        key = MarkKey(registry.host(header).host_id, item.received.stream, header.boot_epoch)
+        key = MarkKey(host.host_id, item.received.stream, header.boot_epoch)
         marks.touch(key).write_off(header.seq, header.seq, QUARANTINED)
 
 
-def _senders(messages: Sequence[Samples], registry: Registry) -> Senders:
-    hosts = [registry.host(message.header) for message in messages]
+def _senders(messages: Sequence[Samples], hosts: Sequence[Host], registry: Registry) -> Senders:
     return Senders(
         np.array([host.host_id for host in hosts], dtype=np.int32),
         np.array([host.facility_id for host in hosts], dtype=np.int32),
         np.array([host.rack_id for host in hosts], dtype=np.int32),
-        np.array(
+        np.concatenate(
             [
                 registry.gpu_ids(host, message.header.accelerators)
                 for host, message in zip(hosts, messages, strict=True)
             ]
-        ),
+        ).reshape(len(hosts), -1),
         np.array([message.header.boot_epoch for message in messages], dtype=np.int64),
         np.array([message.header.seq for message in messages], dtype=np.int64),
     )
 
 
-def _take_events(batch: Batch, item: Events, registry: Registry, marks: MarkBook) -> None:
-    host = registry.host(item.header)
+def _take_events(
+    batch: Batch, item: Events, host: Host, registry: Registry, marks: MarkBook
+) -> None:
     for position, record in enumerate(item.records):
         if isinstance(record, Event):
-            batch.events.append(_event_row(item, record, position, registry))
+            batch.events.append(_event_row(item, record, position, host, registry))
         elif isinstance(record, Dropped):
             key = MarkKey(host.host_id, Stream(record.stream), record.boot_epoch)
             marks.touch(key).write_off(record.first_seq, record.last_seq, record.reason)
@@ -178,8 +193,7 @@ def _take_events(batch: Batch, item: Events, registry: Registry, marks: MarkBook
                     batch.sent[key] = max(batch.sent.get(key, 0), record.last_seqs[stream])
 
 
-def _event_row(item: Events, event: Event, position: int, registry: Registry) -> Row:
-    host = registry.host(item.header)
+def _event_row(item: Events, event: Event, position: int, host: Host, registry: Registry) -> Row:
     named = len(event.accelerator) == 16
     return {
         "time": timestamp(event.time_us),
@@ -206,8 +220,7 @@ def _heartbeat_row(header: Header, beat: Heartbeat, host_id: int) -> Row:
     }
 
 
-def _take_queues(batch: Batch, item: Queues, registry: Registry) -> None:
-    host = registry.host(item.header)
+def _take_queues(batch: Batch, item: Queues, host: Host) -> None:
     batch.snapshots += [
         msgspec.structs.asdict(snapshot)
         | {

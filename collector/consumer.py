@@ -179,11 +179,11 @@ class Consumer:
             raise OutOfLogError([Partition(*tp) for tp in error.args[0]]) from error
         except KafkaError as error:
             raise BrokenClientError(f"{self._where}: {error}") from error
-        return [
-            _received(Partition(*tp), self._streams[tp.topic], record)
-            for tp, records in found.items()
-            for record in records
-        ]
+        received: list[Received] = []
+        for tp, records in found.items():
+            partition, stream = Partition(*tp), self._streams[tp.topic]
+            received += [_received(partition, stream, record) for record in records]
+        return received
 
     def idle(self) -> None:
         """Stay a member without taking anything, until `read_from`: the back-pressure.

@@ -8,7 +8,7 @@ newest-wins and may be applied any number of times.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -37,6 +37,17 @@ class Host:
     rack_id: int
 
 
+class _Row(NamedTuple):
+    """The accelerators that a host's last message named, and their ids."""
+
+    accelerators: bytes
+    gpu_ids: NDArray[np.int32]
+
+
+# Tenant, facility and host.
+_Name = tuple[str, str, str]
+
+
 def timestamp(time_us: int) -> datetime:
     """Return microseconds since 1970 as the database's kind of time, exactly."""
     return EPOCH + timedelta(microseconds=time_us)
@@ -46,22 +57,17 @@ class Registry:
     """All ids that were needed so far."""
 
     def __init__(self) -> None:
-        self._hosts: dict[tuple[str, str, str], Host] = {}
+        self._hosts: dict[_Name, Host] = {}
         self._gpus: dict[tuple[int, bytes], int] = {}
-        self._rows: dict[tuple[int, bytes], NDArray[np.int32]] = {}
-
-    def host(self, header: Header) -> Host:
-        """Return the sender of a message; `learn` has seen it."""
-        return self._hosts[header.tenant, header.facility, header.host]
+        self._rows: dict[int, _Row] = {}
 
     def gpu_ids(self, host: Host, accelerators: bytes) -> NDArray[np.int32]:
-        """Return the ids of a header's accelerators, in their order."""
-        key = (host.host_id, accelerators)
-        row = self._rows.get(key)
-        if row is None:
+        """Return the ids of a header's accelerators, in their order; `learn` has seen them."""
+        row = self._rows.get(host.host_id)
+        if row is None or row.accelerators != accelerators:
             ids = [self._gpus[host.host_id, uuid] for uuid in split_uuids(accelerators)]
-            row = self._rows[key] = np.array(ids, dtype=np.int32)
-        return row
+            row = self._rows[host.host_id] = _Row(accelerators, np.array(ids, dtype=np.int32))
+        return row.gpu_ids
 
     def gpu_id(self, host: Host, uuid: bytes) -> int:
         """Return the id of one accelerator."""
@@ -73,10 +79,13 @@ class Registry:
         self._gpus.clear()
         self._rows.clear()
 
-    def learn(self, connection: Connection, judged: Sequence[Opened | Rejected]) -> None:
+    def learn(
+        self, connection: Connection, judged: Sequence[Opened | Rejected]
+    ) -> list[Host | None]:
         """Make and look up whatever these messages name, and apply their inventories.
 
-        The senders of rejected messages are learnt too: their numbers are accounted for.
+        Returns each message's sender, None where its header could not be read. The senders of
+        rejected messages are learnt too: their numbers are accounted for.
 
         Raises:
             RetryableError: the database is away.
@@ -85,15 +94,18 @@ class Registry:
         if len(self._hosts) + len(self._gpus) + len(self._rows) > CACHED_MAX:
             self.forget()
         with translated("looking up hosts"):
-            headers = [item.header for item in judged if item.header is not None]
-            self._learn_hosts(connection, {(h.tenant, h.facility, h.host) for h in headers})
-            opened = [item for item in judged if not isinstance(item, Rejected)]
-            for header, inventory in _newest_inventories(opened):
+            names = [_name(item.header) for item in judged]
+            self._learn_hosts(
+                connection, {name for name in names if name is not None and name not in self._hosts}
+            )
+            for header, inventory in _newest_inventories(judged):
                 self._apply(connection, header, inventory)
-            self._learn_gpus(connection, set(self._named_gpus(opened)))
+            senders = [None if name is None else self._hosts[name] for name in names]
+            self._learn_gpus(connection, set(self._new_gpus(judged, senders)))
+        return senders
 
-    def _learn_hosts(self, connection: Connection, names: set[tuple[str, str, str]]) -> None:
-        missing = sorted(names - self._hosts.keys())
+    def _learn_hosts(self, connection: Connection, names: set[_Name]) -> None:
+        missing = sorted(names)
         if not missing:
             return
         tenants, facilities, hosts = map(list, zip(*missing, strict=True))
@@ -105,20 +117,28 @@ class Registry:
             name = (str(tenant), str(facility), str(host))
             self._hosts[name] = Host(*(int(str(number)) for number in ids))
 
-    def _named_gpus(self, opened: Iterable[Opened]) -> Iterable[tuple[int, bytes]]:
-        for message in opened:
-            host_id = self.host(message.header).host_id
-            if isinstance(message, Samples):
-                if (host_id, message.header.accelerators) not in self._rows:
-                    for uuid in split_uuids(message.header.accelerators):
-                        yield host_id, uuid
-            elif isinstance(message, Events):
-                for record in message.records:
-                    if isinstance(record, Event) and len(record.accelerator) == 16:
-                        yield host_id, record.accelerator
+    def _new_gpus(
+        self, judged: Iterable[Opened | Rejected], senders: Iterable[Host | None]
+    ) -> Iterable[tuple[int, bytes]]:
+        for message, host in zip(judged, senders, strict=True):
+            if host is None:
+                continue
+            for uuid in self._named_uuids(message, host.host_id):
+                if (host.host_id, uuid) not in self._gpus:
+                    yield host.host_id, uuid
+
+    def _named_uuids(self, message: Opened | Rejected, host_id: int) -> Iterable[bytes]:
+        if isinstance(message, Samples):
+            row = self._rows.get(host_id)
+            if row is None or row.accelerators != message.header.accelerators:
+                return split_uuids(message.header.accelerators)
+        elif isinstance(message, Events):
+            events = (record for record in message.records if isinstance(record, Event))
+            return [event.accelerator for event in events if len(event.accelerator) == 16]
+        return ()
 
     def _learn_gpus(self, connection: Connection, named: set[tuple[int, bytes]]) -> None:
-        missing = sorted(named - self._gpus.keys())
+        missing = sorted(named)
         if not missing:
             return
         met = {
@@ -131,7 +151,8 @@ class Registry:
             self._gpus[host_id, uuid.bytes] = gpu_id
 
     def _apply(self, connection: Connection, header: Header, inventory: Inventory) -> None:
-        host = self.host(header)
+        name = (header.tenant, header.facility, header.host)
+        host = self._hosts[name]
         time = timestamp(inventory.time_us)
         place = msgspec.structs.asdict(inventory.place) | {"facility_id": host.facility_id}
         with connection.transaction():
@@ -148,14 +169,19 @@ class Registry:
             uuids = [UUID(bytes=entry.uuid) for entry in inventory.accelerators]
             connection.execute(_QUERIES["note_absent"], about | {"uuids": uuids})
         # Where it stands is read again, since an older inventory has changed nothing.
-        name = (header.tenant, header.facility, header.host)
         del self._hosts[name]
         self._learn_hosts(connection, {name})
 
 
-def _newest_inventories(opened: Iterable[Opened]) -> Iterable[tuple[Header, Inventory]]:
-    newest: dict[tuple[str, str, str], tuple[Header, Inventory]] = {}
-    for message in opened:
+def _name(header: Header | None) -> _Name | None:
+    return None if header is None else (header.tenant, header.facility, header.host)
+
+
+def _newest_inventories(
+    judged: Iterable[Opened | Rejected],
+) -> Iterable[tuple[Header, Inventory]]:
+    newest: dict[_Name, tuple[Header, Inventory]] = {}
+    for message in judged:
         if not isinstance(message, Events):
             continue
         for record in message.records:

@@ -16,6 +16,8 @@ from telemetry.clock import Clock
 
 INTERVAL_S = 1.0
 
+VERSION = version("fleetgauge")
+
 _QUERIES = sql.queries("collector_books")
 
 
@@ -72,7 +74,7 @@ class Report:
                 {
                     "instance": self.instance,
                     "started_at": timestamp(self.started_us),
-                    "version": version("fleetgauge"),
+                    "version": VERSION,
                     "rows_stored": self.rows_stored,
                     "messages_stored": self.messages_stored,
                     "messages_repeated": self.messages_repeated,

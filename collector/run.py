@@ -109,14 +109,16 @@ class Collector:
         while size < self._settings.batch_bytes_max:
             left_s = deadline_s - self._clock.monotonic_s() if records else IDLE_S
             found = consumer.poll(min(max(0.0, left_s), IDLE_S))  # a stop must not wait long
-            if consumer.has_changed() or self._is_other_log(consumer):
-                return []  # the next turn claims, and reads them again
+            if consumer.has_changed():
+                break
             if found and not records:
                 deadline_s = self._clock.monotonic_s() + self._settings.commit_interval_ms / 1000
             records += found
             size += sum(len(record.value) for record in found)
             if not records or self._clock.monotonic_s() >= deadline_s or self._stop.is_set():
                 break
+        if consumer.has_changed() or self._is_other_log(consumer):
+            return []  # the next turn claims, and reads them again
         return records
 
     def _open_database(self) -> tuple[Connection, Writer]:

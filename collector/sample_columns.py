@@ -78,11 +78,11 @@ class PackedSamples:
             for position in np.flatnonzero(outside.any(axis=1))
         }
 
-    def columns(self, keep: Sequence[int], senders: Senders) -> SampleColumns:
+    def columns(self, keep: NDArray[np.intp], senders: Senders) -> SampleColumns:
         """Return the kept messages as columns; `senders` has one element each."""
         records = self._records
         if len(keep) < len(records):
-            records = records[np.asarray(keep)]
+            records = records[keep]
         cells = missing_cells(self.shape, records)
         values: dict[str, Integers] = {}
         missing: dict[str, Flags] = {}

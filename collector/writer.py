@@ -114,10 +114,10 @@ class Writer:
         claims: Mapping[Partition, Claim],
     ) -> None:
         started_s = self._clock.monotonic_s()
-        self._registry.learn(self._connection, judged)
-        hosts = {self._registry.host(i.header).host_id for i in judged if i.header is not None}
-        store.read_marks(self._connection, self._marks, hosts)
-        batch = assemble(judged, self._registry, self._marks, self._windows())
+        senders = self._registry.learn(self._connection, judged)
+        host_ids = {host.host_id for host in senders if host is not None}
+        store.read_marks(self._connection, self._marks, host_ids)
+        batch = assemble(judged, senders, self._registry, self._marks, self._windows())
         self.partitions.cover(self._connection, batch.samples)
         moves = _moves(records, claims)
         store.write(self._connection, batch, moves, self._marks)

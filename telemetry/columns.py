@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.wire import SamplesHeader, mask_bytes, parse_layout, split_uuids
+from telemetry.wire import UUID_BYTES, SamplesHeader, mask_bytes, parse_layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,18 @@ class Shape:
 
     @classmethod
     def of(cls, header: SamplesHeader) -> "Shape":
-        """Return the shape of one message's body."""
-        return cls(header.ticks, len(split_uuids(header.accelerators)), header.layout)
+        """Return the shape of one message's body; the same object for the same shape."""
+        return _shape(header.ticks, len(header.accelerators) // UUID_BYTES, header.layout)
 
     @property
     def metric_ids(self) -> list[int]:
         """Wire ids of the columns, in order."""
         return [number for number, _ in parse_layout(self.layout).entries]
+
+
+@lru_cache(maxsize=1024)
+def _shape(ticks: int, accelerators: int, layout: bytes) -> Shape:
+    return Shape(ticks, accelerators, layout)
 
 
 @lru_cache(maxsize=256)

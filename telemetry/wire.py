@@ -129,6 +129,7 @@ class Message(msgspec.Struct, frozen=True):
     body: memoryview
 
 
+_KINDS = {int(kind): kind for kind in MessageKind}
 _header_decoder = msgspec.msgpack.Decoder(Header)
 _samples_header_decoder = msgspec.msgpack.Decoder(SamplesHeader)
 _event_decoder = msgspec.msgpack.Decoder(EventRecords)
@@ -177,11 +178,11 @@ def decode(data: bytes) -> Message:
         raise DecodeError("magic", f"starts with {magic!r}")
     if version not in VERSIONS_READ:
         raise DecodeError("version", f"version {version}; this program reads {VERSIONS_READ}")
-    if kind_number not in STREAM_OF_KIND:
+    kind = _KINDS.get(kind_number)
+    if kind is None:
         raise DecodeError("kind", f"kind {kind_number} is not known")
     if len(data) != PREFIX.size + head_bytes + body_bytes:
         raise DecodeError("length", "sizes in the prefix do not add up to the message")
-    kind = MessageKind(kind_number)
     view = memoryview(data)
     body_start = PREFIX.size + head_bytes
     header = _decode_header(kind, view[PREFIX.size : body_start])
@@ -205,11 +206,17 @@ def check_shape(header: SamplesHeader, body_bytes: int) -> None:
     Raises:
         DecodeError: with reason `shape`.
     """
-    cells = header.ticks * len(split_uuids(header.accelerators))
-    layout = parse_layout(header.layout)
-    expected = 8 * header.ticks + cells * layout.row_bytes + len(layout.entries) * mask_bytes(cells)
+    accelerators = len(split_uuids(header.accelerators))
+    expected = _expected_bytes(header.ticks, accelerators, header.layout)
     if body_bytes != expected:
         raise DecodeError("shape", f"body of {body_bytes} bytes, its layout says {expected}")
+
+
+@lru_cache(maxsize=1024)
+def _expected_bytes(ticks: int, accelerators: int, layout: bytes) -> int:
+    cells = ticks * accelerators
+    entries, row_bytes = parse_layout(layout)
+    return 8 * ticks + cells * row_bytes + len(entries) * mask_bytes(cells)
 
 
 # The same few thousand hosts repeat themselves all day, hence the caches; they are bounded.

@@ -48,7 +48,9 @@ def columns(values: list[bytes], who: Senders | None = None) -> SampleColumns:
     messages = opened(values)
     shape = messages[0].shape
     packed = PackedSamples(shape, messages[0].group, messages)
-    return packed.columns(range(len(messages)), who or senders(len(messages), shape.accelerators))
+    return packed.columns(
+        np.arange(len(messages)), who or senders(len(messages), shape.accelerators)
+    )
 
 
 def table(cells: list[Column]) -> list[list[Any]]:
