@@ -23,6 +23,7 @@ from alerts.notifiers import make_notifier
 from alerts.rules import load_rules
 from alerts.sender import Sender
 from alerts.settings import AlertSettings, Receiver
+from alerts.xid_override import apply_override
 from alerts.xid_policy import load_policy
 from sql import queries
 from telemetry.clock import Clock
@@ -58,7 +59,8 @@ class Service:
         rule_set = load_rules(settings.rules_folder)
         for name, error in rule_set.broken.items():
             log.error("the rule %s is disabled: %s", name, error)
-        self._xid_rows = load_policy(settings.xid_policy_file).rows()
+        policy = load_policy(settings.xid_policy_file)
+        self._xid_rows = apply_override(policy, settings.xid_override_file).rows()
         self._engine = Engine(rule_set, settings, self._lease, clock)
         self._senders = [
             Sender(name, receiver, settings, clock, self._active)

@@ -50,6 +50,9 @@ class AlertSettings(LogSettings, DatabaseSettings):
     xid_policy_file: Annotated[
         str, Meta(description="TOML file in place of the built-in Xid policy")
     ] = ""
+    xid_override_file: Annotated[
+        str, Meta(description="TOML file that changes single Xids or classes of the policy")
+    ] = ""
     evaluate_interval_s: Annotated[
         float,
         Meta(ge=1, le=300, description="rules on fresh data are evaluated at least this often"),

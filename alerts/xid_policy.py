@@ -49,6 +49,7 @@ class XidPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "severity": self.classes[entry.klass].severity,
                 "action": self.classes[entry.klass].action,
                 "source": entry.source,
+                "note": entry.note,
             }
             for entry in self.xid
             for code in entry.codes

@@ -281,14 +281,22 @@ with row as (
     select *
     from jsonb_to_recordset(%(rows)s::jsonb) as r (
         code bigint, meaning text, vendor_action text, class text, severity text, action text,
-        source text
+        source text, note text
     )
 ),
 gone as (
     delete from xid_policy where code not in (select row.code from row)
 )
-insert into xid_policy (code, meaning, vendor_action, class, severity, action, source)
-select row.code, row.meaning, row.vendor_action, row.class, row.severity, row.action, row.source
+insert into xid_policy (code, meaning, vendor_action, class, severity, action, source, note)
+select
+    row.code,
+    row.meaning,
+    row.vendor_action,
+    row.class,
+    row.severity,
+    row.action,
+    row.source,
+    row.note
 from row
 on conflict (code) do update set
     meaning = excluded.meaning,
@@ -296,7 +304,8 @@ on conflict (code) do update set
     class = excluded.class,
     severity = excluded.severity,
     action = excluded.action,
-    source = excluded.source;
+    source = excluded.source,
+    note = excluded.note;
 
 -- name: report_evaluator
 insert into alert_evaluators (
