@@ -114,6 +114,9 @@ class Beside:
     def _watch_host(self, ending: threading.Event) -> None:
         while True:
             self._healthy_counts = self._health.read()
+            changed = self._health.port_events(self._clock.now_us())
+            if changed:
+                self._tell(changed)
             if ending.wait(self._host_interval_s):
                 return
 

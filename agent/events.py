@@ -72,9 +72,9 @@ class Watch:
         ]
 
     def fast(
-        self, readings: Sequence[AcceleratorReading], time_us: int, now_s: float, silence: str
+        self, readings: Sequence[AcceleratorReading], time_us: int, now_s: float, trouble: str
     ) -> list[Event]:
-        """What a fast reading tells against the one before; `silence` says why none answers."""
+        """What a fast reading tells against the one before."""
         events = []
         for reading in readings:
             before = self._statuses.get(reading.uuid)
@@ -86,7 +86,10 @@ class Watch:
                 events.append(_moved(reading.uuid, EventKind.GPU_LOST, time_us))
             elif reading.status in _ANSWERED and before is ReaderStatus.LOST:
                 events.append(_moved(reading.uuid, EventKind.GPU_BACK, time_us))
-        return events + self._driver(silence, time_us=time_us, now_s=now_s)
+        silent = bool(trouble) or (
+            bool(readings) and all(r.status is ReaderStatus.TIMEOUT for r in readings)
+        )
+        return events + self._driver(silent=silent, time_us=time_us, now_s=now_s, trouble=trouble)
 
     def slow(self, readings: Sequence[AcceleratorReading], time_us: int) -> list[Event]:
         """What a slow reading tells: a repair that the driver newly asks for."""
@@ -111,8 +114,8 @@ class Watch:
                     )
         return events
 
-    def _driver(self, silence: str, *, time_us: int, now_s: float) -> list[Event]:
-        if not silence:
+    def _driver(self, *, silent: bool, time_us: int, now_s: float, trouble: str) -> list[Event]:
+        if not silent:
             self._silent_since_s = None
             if not self._hung:
                 return []
@@ -125,7 +128,8 @@ class Watch:
         if self._hung or now_s - self._silent_since_s < HUNG_AFTER_S:
             return []
         self._hung = True
-        return [Event(time_us=time_us, kind=EventKind.DRIVER_HUNG, message=silence[:1024])]
+        message = trouble or "no accelerator answers in time"
+        return [Event(time_us=time_us, kind=EventKind.DRIVER_HUNG, message=message[:1024])]
 
 
 def _moved(uuid: bytes, kind: EventKind, time_us: int) -> Event:

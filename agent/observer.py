@@ -41,7 +41,7 @@ class Plan:
     place: Place = _NO_PLACE
     provider: str = ""
     sample_interval_s: float = 1.0
-    slow_interval_s: float = 60.0
+    slow_interval_s: float = 30.0
     heartbeat_interval_s: float = 10.0
     inventory_interval_s: float = 3600.0
     signed: bool = False
@@ -106,7 +106,11 @@ class Observer:
         return [EventDraft([event, self._heartbeat_record()])]
 
     def tick(self) -> list[Draft]:
-        """Read what is due now."""
+        """Read what is due now.
+
+        Raises:
+            PermanentError: the driver changed under this process; only a new process helps.
+        """
         time_us, now_s = self._clock.now_us(), self._clock.monotonic_s()
         records: list[EventRecord] = [*self._watch.clock(time_us, now_s)]
         drafts: list[Draft] = []
@@ -118,8 +122,7 @@ class Observer:
             drafts.append(self._remember(inspection.driver_version))
             records.append(self._inventory_record())
         readings = self._read(Group.FAST, now_s)
-        silence = self._driver.silence(readings)
-        changes = self._watch.fast(readings, time_us, now_s, silence)
+        changes = self._watch.fast(readings, time_us, now_s, self._driver.trouble)
         records += changes
         if readings:
             self._counters.add("ticks")
@@ -180,5 +183,4 @@ class Observer:
             tick_us=self._tick_us,
             counters=more | self._counters.snapshot(),
             signed=self._plan.signed,
-            process_ids=self._driver.process_ids(),
         )

@@ -71,7 +71,7 @@ class AgentSettings(LogSettings, KafkaSettings, BesideSettings):
     slow_interval_s: Annotated[
         float,
         Meta(ge=1, le=3600, description="seconds between two slow readings (ECC, links, limits)"),
-    ] = 60.0
+    ] = 30.0
     read_deadline_s: Annotated[
         float,
         Meta(

@@ -55,6 +55,8 @@ class EventKind(StrEnum):
     AGENT_START = "agent_start"
     AGENT_STOP = "agent_stop"
     CLOCK_STEPPED = "clock_stepped"
+    PORT_DOWN = "port_down"  # of an InfiniBand or RoCE adapter
+    PORT_UP = "port_up"
     # Written by collectors, about a host that others speak for.
     IDENTITY_REFUSED = "identity_refused"
     IDENTITY_CONFLICT = "identity_conflict"

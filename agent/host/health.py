@@ -16,6 +16,7 @@ from msgspec import Meta
 from agent.host import procfs
 from agent.host.clock_sync import ClockSync, read_clock_sync
 from agent.host.network import Port, read_interfaces, read_ports, sum_ports
+from telemetry.records import Detail, Event, EventKind
 
 MEBIBYTE = 1 << 20
 FILE_BYTES_MAX = 1 << 20
@@ -27,7 +28,7 @@ class HostSettings:
 
     host_interval_s: Annotated[
         float, Meta(ge=1, le=3600, description="seconds between two readings of the host's health")
-    ] = 60.0
+    ] = 30.0
     proc_path: Annotated[str, Meta(description="where the kernel's /proc is")] = "/proc"
     sys_path: Annotated[str, Meta(description="where the kernel's /sys is")] = "/sys"
 
@@ -84,6 +85,10 @@ class HostHealth:
             if before.get(name, True) != port.active
         ]
 
+    def port_events(self, time_us: int) -> list[Event]:
+        """Return the same changes as events of the host."""
+        return [_port_event(port, time_us, up=up) for port, up in self.changed_ports()]
+
     def _read_disk(self) -> dict[str, int]:
         try:
             room = os.statvfs(self._disk)
@@ -112,3 +117,16 @@ class HostHealth:
                 return file.read(FILE_BYTES_MAX).decode("ascii", "replace")
         except OSError:
             return ""
+
+
+def _port_event(port: Port, time_us: int, *, up: bool) -> Event:
+    detail: Detail = {"port": port.name, "link_layer": port.link_layer}
+    if port.rate_gigabits_per_second is not None:
+        detail["rate_gigabits_per_second"] = port.rate_gigabits_per_second
+    layer = f" ({port.link_layer})" if port.link_layer else ""
+    return Event(
+        time_us=time_us,
+        kind=EventKind.PORT_UP if up else EventKind.PORT_DOWN,
+        message=f"port {port.name}{layer} is {'up' if up else 'down'}",
+        detail=detail,
+    )

@@ -11,6 +11,7 @@ from agent.host import procfs
 from agent.host.clock_sync import ClockSync
 from agent.host.health import HostHealth, HostSettings
 from agent.host.network import parse_interfaces, read_ports
+from telemetry.records import EventKind
 
 PROC = {
     "stat": "cpu  1000 10 500 8000 400 5 15 70 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\nprocs_blocked 2\n",
@@ -140,6 +141,21 @@ def test_a_port_is_told_when_it_goes_down_and_when_it_is_back(tree: Path) -> Non
     plant(tree / "sys", port_files("mlx5_1", "4: ACTIVE", 2))
     changes = {(port.name, up) for port, up in health.changed_ports()}
     assert changes == {("mlx5_0/1", False), ("mlx5_1/1", True)}
+
+
+def test_a_port_that_goes_down_is_an_event_with_its_name_and_rate(tree: Path) -> None:
+    health = make_health(tree)
+    [first] = health.port_events(1)
+    assert (first.kind, first.detail["port"]) == (EventKind.PORT_DOWN, "mlx5_1/1")
+    state = tree / "sys/class/infiniband/mlx5_0/ports/1/state"
+    state.write_text("1: DOWN\n")
+    [down] = health.port_events(2)
+    assert (down.kind, down.time_us) == (EventKind.PORT_DOWN, 2)
+    assert "mlx5_0/1" in down.message
+    assert down.detail["rate_gigabits_per_second"] == 400
+    assert health.port_events(3) == []
+    state.write_text("4: ACTIVE\n")
+    assert [event.kind for event in health.port_events(4)] == [EventKind.PORT_UP]
 
 
 def test_an_adapter_that_is_gone_is_told_once(tree: Path) -> None:
