@@ -85,7 +85,7 @@ def _read(path: Path, policy: XidPolicy) -> tuple[dict[str, XidClass], list[Code
         raise ConfigError([f"{path}: {error}"]) from error
     problems += [f"{path}:{key}: there is no such key" for key in raw.keys() - {"classes", "xid"}]
     classes = dict(policy.classes)
-    for name, table in _items(raw.get("classes", {}), dict, f"{path}:classes", problems):
+    for name, table in _tables(raw.get("classes", {}), f"{path}:classes", problems).items():
         said = _convert(table, ClassOverride, f"{path}:classes.{name}", problems)
         if said is None:
             continue
@@ -99,19 +99,25 @@ def _read(path: Path, policy: XidPolicy) -> tuple[dict[str, XidClass], list[Code
         classes[name] = XidClass(said.action or (before.action if before else ""), severity)
     found = [
         _convert(table, CodeOverride, f"{path}:xid[{at}]", problems)
-        for at, table in _items(raw.get("xid", []), list, f"{path}:xid", problems)
+        for at, table in enumerate(_list(raw.get("xid", []), f"{path}:xid", problems))
     ]
     if problems:
         raise ConfigError(problems)
     return classes, [override for override in found if override is not None]
 
 
-def _items(value: Any, kind: type, where: str, problems: list[str]) -> list[tuple[Any, Any]]:
-    if not isinstance(value, kind):
-        problems.append(f"{where}: is no {'table' if kind is dict else 'list of tables'}")
-        return []
-    pairs: list[tuple[Any, Any]] = list(value.items() if kind is dict else enumerate(value))
-    return pairs
+def _tables(value: Any, where: str, problems: list[str]) -> dict[Any, Any]:
+    if isinstance(value, dict):
+        return value
+    problems.append(f"{where}: is no table")
+    return {}
+
+
+def _list(value: Any, where: str, problems: list[str]) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    problems.append(f"{where}: is no list of tables")
+    return []
 
 
 def _convert(table: Any, kind: type[StructT], where: str, problems: list[str]) -> StructT | None:
