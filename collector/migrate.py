@@ -127,6 +127,9 @@ def migrate(connection: Connection) -> list[sql.Migration]:
         for migration in todo:
             _apply_patiently(connection, migration, tier)
             log.info("applied %04d %s", migration.number, migration.title)
+        if todo:
+            with translated("the views for the dashboard"):
+                connection.execute(_QUERIES["renew_views"])
         return todo
     finally:
         if not connection.closed:

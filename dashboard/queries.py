@@ -1,11 +1,14 @@
 """The dashboard's side of the database: read-only, bounded in time and in connections.
 
-Owns the pool and the translation of its errors; the statements are named blocks of
-`sql/queries/dashboard_*.sql`. Everything above this file sees rows or a `RetryableError`.
+Owns the pool, for whose eyes a query is, and the translation of errors; the statements are named
+blocks of `sql/queries/dashboard_*.sql`. Everything above this file sees rows or a `RetryableError`.
+Whoever the pool connects as, a query runs as the role that may read and nothing else, and row
+security leaves out what is not for the audience.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -13,6 +16,7 @@ from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 import sql
+from dashboard.access.identity import Audience, Role
 from dashboard.settings import DashboardSettings
 from telemetry.clock import Clock, SystemClock
 from telemetry.errors import RetryableError
@@ -23,19 +27,24 @@ CONNECT_TIMEOUT_S = 3
 REFUSE_S = 2.0
 
 Parameters = Mapping[str, Any]
+Connection = psycopg.AsyncConnection[Any]
+
+_ENTER = sql.queries("dashboard_access")["enter"]
 
 
-class Queries:
-    """Named queries on a pool that opens by itself and comes back by itself."""
+class DatabasePool:
+    """Connections that open by themselves and come back by themselves."""
 
-    def __init__(self, settings: DashboardSettings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: DashboardSettings, clock: Clock) -> None:
         # The settings of a session, sent with the connection: the server enforces them.
         options = (
             "-c default_transaction_read_only=on"
             f" -c statement_timeout={settings.statement_timeout_ms}"
+            # A table that takes no row security has a view of its name there.
+            " -c search_path=visible,public"
             " -c timezone=UTC -c application_name=fleetgauge-dashboard -c jit=off"
         )
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._refuse_until_s = 0.0
         self._pool = AsyncConnectionPool(
             settings.database_url,
@@ -62,6 +71,58 @@ class Queries:
         """Close all connections."""
         await self._pool.close(timeout=2)
 
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection.
+
+        Raises:
+            RetryableError: there is none in time, or it broke.
+        """
+        if self._clock.monotonic_s() < self._refuse_until_s:
+            raise RetryableError("the database does not answer")
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except PoolTimeout as error:
+            # One has waited in vain: for a moment the others need not, or a page of several
+            # queries would take as many time-outs to show what it has in memory.
+            self._refuse_until_s = self._clock.monotonic_s() + REFUSE_S
+            raise RetryableError("the database does not answer") from error
+        except psycopg.OperationalError as error:
+            raise RetryableError("the connection to the database broke") from error
+
+
+class Queries:
+    """Named queries, for one audience."""
+
+    def __init__(
+        self,
+        settings: DashboardSettings,
+        clock: Clock | None = None,
+        *,
+        audience: Audience | None = None,
+        pool: DatabasePool | None = None,
+    ) -> None:
+        self._settings = settings
+        self._pool = pool or DatabasePool(settings, clock or SystemClock())
+        self._audience = {
+            "tenant": (audience or Audience()).tenant,
+            "facility": (audience or Audience()).facility,
+            "role": str(Role.VIEWER if (audience or Audience()).names else Role.LANDLORD),
+        }
+
+    def seen_by(self, audience: Audience) -> "Queries":
+        """Return the same for another audience, on the same connections."""
+        return Queries(self._settings, audience=audience, pool=self._pool)
+
+    async def open(self) -> None:
+        """Start connecting in the background; a database that is away is waited for."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
     async def rows(self, file: str, name: str, parameters: Parameters | None = None) -> list[Any]:
         """Run one named query and return its rows as named tuples.
 
@@ -69,20 +130,20 @@ class Queries:
             RetryableError: the database is away, too slow, or lacks a table that is to come.
         """
         statement = sql.queries(f"dashboard_{file}")[name]
-        if self._clock.monotonic_s() < self._refuse_until_s:
-            raise RetryableError("the database does not answer")
-        try:
-            async with self._pool.connection() as connection:
-                cursor = await connection.execute(statement, parameters or {}, binary=True)
-                return await cursor.fetchall()
-        except PoolTimeout as error:
-            # One has waited in vain: for a moment the others need not, or a page of several
-            # queries would take as many time-outs to show what it has in memory.
-            self._refuse_until_s = self._clock.monotonic_s() + REFUSE_S
-            raise RetryableError("the database does not answer") from error
-        except psycopg.errors.QueryCanceled as error:
-            raise RetryableError(f"the query {name} took too long and was stopped") from error
-        except psycopg.errors.UndefinedTable as error:
-            raise RetryableError("the schema is not there yet: run `fleetgauge migrate`") from error
-        except psycopg.OperationalError as error:
-            raise RetryableError("the connection to the database broke") from error
+        async with self._pool.connection() as connection:
+            try:
+                # One round trip for three statements, and one for the end.
+                async with connection.pipeline(), connection.transaction():
+                    await connection.execute(_ENTER, self._audience)
+                    cursor = await connection.execute(statement, parameters or {}, binary=True)
+                    return await cursor.fetchall()
+            except psycopg.errors.QueryCanceled as error:
+                raise RetryableError(f"the query {name} took too long and was stopped") from error
+            except (
+                psycopg.errors.UndefinedTable,
+                psycopg.errors.UndefinedColumn,
+                psycopg.errors.InvalidParameterValue,  # a role that is not there
+            ) as error:
+                raise RetryableError(
+                    "the schema is not there yet: run `fleetgauge migrate`"
+                ) from error

@@ -30,3 +30,13 @@ select pg_try_advisory_lock(hashtext('fleetgauge migrate'));
 -- name: unlock
 -- Let the next migrator in.
 select pg_advisory_unlock(hashtext('fleetgauge migrate'));
+
+-- name: renew_views
+-- The dashboard sees some tables through views, which must have their newest columns.
+do $$
+begin
+    if to_regprocedure('renew_visible_views()') is not null then
+        perform renew_visible_views();
+    end if;
+end
+$$;

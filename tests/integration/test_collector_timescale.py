@@ -32,7 +32,7 @@ def test_every_migration_runs_and_leaves_hypertables(
         assert [str(row[0]) for row in found] == ["samples", "slow_samples"]
         columns = connection.execute(
             "select column_name from information_schema.columns "
-            "where table_name = 'samples' order by ordinal_position"
+            "where table_schema = 'public' and table_name = 'samples' order by ordinal_position"
         ).fetchall()
         names = [metric.name for metric in CATALOGUE.group(Group.FAST)]
         assert [row[0] for row in columns] == ["time", "gpu_id", *names]
