@@ -1,19 +1,25 @@
 """Calling into a driver that may never come back.
 
-Owns the threads and the deadlines. Each accelerator has a lane: a thread that makes one call at a
-time. A call that hangs blocks its lane and nothing else, and a blocked lane is given nothing more
-to do, so a dead driver costs one thread an accelerator and no more. NOTE: a thread that hangs in
-the kernel cannot be ended; lanes are daemon threads so that it does not hold up the exit.
+Owns the threads and the deadlines. One thread makes the calls one after the other, for as long as
+the driver answers: that is the cheapest. Where a call takes long, another thread goes on with the
+rest, up to one thread a call. A call that hangs blocks its thread and nothing else, and what still
+hangs is not asked again, so a dead driver costs one thread an accelerator and no more. NOTE: a
+thread that hangs in the kernel cannot be ended; these are daemon threads so that they do not hold
+up the exit.
 """
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Generic, NoReturn, Protocol, TypeVar
 
 from telemetry.clock import Clock
 
 ResultT = TypeVar("ResultT")
+
+# Longer than a healthy driver takes for all of its boards.
+SLOW_S = 0.05
 
 
 class Pending(Generic[ResultT]):
@@ -36,6 +42,10 @@ class Pending(Generic[ResultT]):
     def done(self) -> bool:
         """Whether there is an outcome."""
         return self._done.is_set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for an outcome; False when there is none yet, None waits as long as it takes."""
+        return self._done.wait(timeout_s)
 
     def result(self) -> ResultT:
         """Return what the call returned, or raise what it raised."""
@@ -60,10 +70,13 @@ class Calls(Protocol):
     def gather(
         self, jobs: Sequence[Callable[[], ResultT]], deadline_s: float
     ) -> list[ResultT | None]:
-        """Make one call a lane, all at once; None where there was no answer in time."""
+        """Make these calls, the same number for the same thing; None where no answer in time."""
 
     def hung(self) -> bool:
-        """Whether a lane has not come back from an earlier call."""
+        """Whether a call has not come back."""
+
+    def close(self) -> None:
+        """Let the threads end; those that hang end with the process."""
 
 
 class InlineCalls:
@@ -87,14 +100,19 @@ class InlineCalls:
         """Nothing hangs here that would not hang the caller."""
         return False
 
+    def close(self) -> None:
+        """There is nothing to end."""
+
 
 class ThreadedCalls:
-    """One thread a lane, made when first needed and kept."""
+    """Calls on threads that are made when they are needed, and kept."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lanes: list[_Lane] = []
-        self._answers: SimpleQueue[int] = SimpleQueue()
+        self._threads = 0
+        self._waiting: SimpleQueue[_Call | None] = SimpleQueue()
+        # By number: the last call of that number, over or not.
+        self._last: dict[int, _Call] = {}
 
     def begin(self, job: Callable[[], ResultT]) -> Pending[ResultT]:
         """Start the call on a thread of its own."""
@@ -105,65 +123,95 @@ class ThreadedCalls:
     def gather(
         self, jobs: Sequence[Callable[[], ResultT]], deadline_s: float
     ) -> list[ResultT | None]:
-        """Make one call a lane; a lane that still hangs is left out and answers None."""
+        """Make the calls; one that still hangs from an earlier time is left out."""
         until_s = self._clock.monotonic_s() + deadline_s
-        while len(self._lanes) < len(jobs):
-            self._lanes.append(_Lane(len(self._lanes), self._answers))
-        calls: dict[int, Pending[ResultT]] = {
-            lane.number: lane.begin(job)
-            for lane, job in zip(self._lanes, jobs, strict=False)
-            if not lane.busy()
-        }
-        waiting = set(calls)
-        while waiting:
-            try:
-                answered = self._answers.get(timeout=max(0.0, until_s - self._clock.monotonic_s()))
-            except Empty:
-                break
-            # A lane that answers a call of an earlier tick is not waited for, and is free again.
-            if answered in waiting and calls[answered].done():
-                waiting.discard(answered)
+        hanging = {number for number, call in self._last.items() if not call.pending.done()}
+        asked = [number for number in range(len(jobs)) if number not in hanging]
+        if not asked:
+            return [None] * len(jobs)
+        batch = _Batch(len(asked))
+        answers: dict[int, Pending[ResultT]] = {}
+        for number in asked:
+            answers[number] = Pending[ResultT]()
+            call = self._last[number] = _Call(batch, answers[number], jobs[number])
+            self._waiting.put(call)
+        self._need(len(hanging) + 1)
+        self._await(batch, until_s, len(jobs))
         return [
-            calls[number].result() if number in calls and number not in waiting else None
+            answers[number].result() if number in answers and answers[number].done() else None
             for number in range(len(jobs))
         ]
 
     def hung(self) -> bool:
-        """Whether a lane has not come back."""
-        return any(lane.busy() for lane in self._lanes)
+        """Whether a call has not come back."""
+        return any(not call.pending.done() for call in self._last.values())
 
     def close(self) -> None:
         """Let the threads end; those that hang end with the process."""
-        for lane in self._lanes:
-            lane.close()
+        for _ in range(self._threads):
+            self._waiting.put(None)
+        self._threads = 0
 
+    def _await(self, batch: "_Batch", until_s: float, threads_max: int) -> None:
+        while True:
+            left_s = max(0.0, until_s - self._clock.monotonic_s())
+            if batch.over.wait(min(SLOW_S, left_s)):
+                return
+            if left_s <= SLOW_S:
+                break
+            if not self._waiting.empty():
+                self._need(min(threads_max, self._threads + 1))
+        # What nobody has begun is not begun for a tick that is over.
+        while True:
+            try:
+                call = self._waiting.get_nowait()
+            except Empty:
+                return
+            if call is not None:
+                call.withdraw()
 
-class _Lane:
-    """A thread that makes one call at a time and says on a shared queue that it has."""
-
-    def __init__(self, number: int, answers: SimpleQueue[int]) -> None:
-        self.number = number
-        self._answers = answers
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._current: Pending[object] | None = None
-        threading.Thread(target=self._work, name=f"lane-{number}", daemon=True).start()
-
-    def begin(self, job: Callable[[], ResultT]) -> Pending[ResultT]:
-        """Hand a call to the thread."""
-        pending = Pending[ResultT]()
-        self._current = pending  # type: ignore[assignment] # only asked whether it is done
-        self._jobs.put(lambda: pending.run(job))
-        return pending
-
-    def busy(self) -> bool:
-        """Whether the last call is still under way."""
-        return self._current is not None and not self._current.done()
-
-    def close(self) -> None:
-        """End the thread after the call that it is in."""
-        self._jobs.put(None)
+    def _need(self, threads: int) -> None:
+        while self._threads < threads:
+            self._threads += 1
+            name = f"calls-{self._threads}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
-            self._answers.put(self.number)
+        while (call := self._waiting.get()) is not None:
+            call.make()
+
+
+class _Batch:
+    """Calls that somebody waits for together."""
+
+    def __init__(self, count: int) -> None:
+        self.over = threading.Event()
+        self._left = count
+        self._lock = threading.Lock()
+
+    def answered(self) -> None:
+        """Note that one of them has come back."""
+        with self._lock:
+            self._left -= 1
+            if self._left == 0:
+                self.over.set()
+
+
+class _Call:
+    """One call of a batch."""
+
+    def __init__(
+        self, batch: _Batch, pending: Pending[ResultT], job: Callable[[], ResultT]
+    ) -> None:
+        self._batch = batch
+        self.pending: Pending[object] = pending  # type: ignore[assignment] # only asked if done
+        self._make: Callable[[], None] = partial(pending.run, job)
+
+    def make(self) -> None:
+        """Make the call, on the thread that came for it."""
+        self._make()
+        self._batch.answered()
+
+    def withdraw(self) -> None:
+        """Do not make it any more."""
+        self.pending.run(lambda: None)

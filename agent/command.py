@@ -11,7 +11,7 @@ the broker has not confirmed, so that an outage costs nothing while it is shorte
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import cast
@@ -29,6 +29,8 @@ from telemetry.stop import StopSignal
 
 # Activity counters are the difference of two readings at least 0.1 s apart.
 WARM_UP_S = 0.5
+# `-P`: what happens to lie in the working directory is not imported.
+CHILD = (sys.executable, "-P", "-c", "from agent.child.serve import main; main()")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,21 +41,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     settings.add_flags(parser, AgentSettings)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Read until stopped."""
+def run(
+    arguments: argparse.Namespace,
+    child: Sequence[str] = CHILD,
+    prepare: Callable[[], None] = lambda: None,
+) -> int:
+    """Read until stopped.
+
+    Args:
+        arguments: as parsed.
+        child: command of the process that reads the driver; it is told the reader's name, the log
+            level and its sockets.
+        prepare: called before the driver is read in this process, which only printing does.
+    """
     chosen = settings.load(AgentSettings, arguments, os.environ)
     if arguments.once and chosen.sink != "stdout":
         raise ConfigError(["--once: goes with --sink stdout only"])
     identity = Identity.checked(chosen.tenant, chosen.facility, chosen.host_name())
     logs.configure("agent", cast("logs.Level", chosen.log_level))
     clock = SystemClock()
-    make_reader = cast("Callable[[Clock], AcceleratorReader]", load_reader(chosen.reader))
-    reader = make_reader(clock)
     stop = StopSignal()
     stop.install()
     if chosen.sink == "stdout":
-        return _print(chosen, identity, reader, clock, stop, once=arguments.once)
-    return _send(chosen, identity, reader, clock, stop)
+        prepare()
+        make_reader = cast("Callable[[Clock], AcceleratorReader]", load_reader(chosen.reader))
+        return _print(chosen, identity, make_reader(clock), clock, stop, once=arguments.once)
+    return _send(chosen, identity, [*child, chosen.reader, chosen.log_level], clock, stop)
 
 
 def _print(
@@ -96,12 +109,13 @@ def _print(
 def _send(
     chosen: AgentSettings,
     identity: Identity,
-    reader: AcceleratorReader,
+    child: Sequence[str],
     clock: Clock,
     stop: StopSignal,
 ) -> int:
     # Kafka's client is imported only by an agent that sends.
     from agent.beside import Beside  # noqa: PLC0415
+    from agent.child.boards import ChildBoards  # noqa: PLC0415
     from agent.kafka import KafkaSink, Signer  # noqa: PLC0415
     from agent.observer import Plan  # noqa: PLC0415
     from agent.outbox import Outbox  # noqa: PLC0415
@@ -146,7 +160,7 @@ def _send(
     agent = Agent(
         plan,
         Parts(
-            reader,
+            ChildBoards(child, clock, counters),
             outbox,
             sink,
             queues,

@@ -72,9 +72,9 @@ class Watch:
         ]
 
     def fast(
-        self, readings: Sequence[AcceleratorReading], time_us: int, now_s: float, trouble: str
+        self, readings: Sequence[AcceleratorReading], time_us: int, now_s: float, silence: str
     ) -> list[Event]:
-        """What a fast reading tells against the one before."""
+        """What a fast reading tells against the one before; `silence` says why none answers."""
         events = []
         for reading in readings:
             before = self._statuses.get(reading.uuid)
@@ -86,10 +86,7 @@ class Watch:
                 events.append(_moved(reading.uuid, EventKind.GPU_LOST, time_us))
             elif reading.status in _ANSWERED and before is ReaderStatus.LOST:
                 events.append(_moved(reading.uuid, EventKind.GPU_BACK, time_us))
-        silent = bool(trouble) or (
-            bool(readings) and all(r.status is ReaderStatus.TIMEOUT for r in readings)
-        )
-        return events + self._driver(silent=silent, time_us=time_us, now_s=now_s, trouble=trouble)
+        return events + self._driver(silence, time_us=time_us, now_s=now_s)
 
     def slow(self, readings: Sequence[AcceleratorReading], time_us: int) -> list[Event]:
         """What a slow reading tells: a repair that the driver newly asks for."""
@@ -114,8 +111,8 @@ class Watch:
                     )
         return events
 
-    def _driver(self, *, silent: bool, time_us: int, now_s: float, trouble: str) -> list[Event]:
-        if not silent:
+    def _driver(self, silence: str, *, time_us: int, now_s: float) -> list[Event]:
+        if not silence:
             self._silent_since_s = None
             if not self._hung:
                 return []
@@ -128,8 +125,7 @@ class Watch:
         if self._hung or now_s - self._silent_since_s < HUNG_AFTER_S:
             return []
         self._hung = True
-        message = trouble or "no accelerator answers in time"
-        return [Event(time_us=time_us, kind=EventKind.DRIVER_HUNG, message=message[:1024])]
+        return [Event(time_us=time_us, kind=EventKind.DRIVER_HUNG, message=silence[:1024])]
 
 
 def _moved(uuid: bytes, kind: EventKind, time_us: int) -> Event:

@@ -5,14 +5,13 @@ it gets its place in the sequence, because only then are the last numbers known.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from telemetry.records import Heartbeat
-
-_STATM = Path("/proc/self/statm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +37,15 @@ def heartbeat(
     tick_us: int,
     counters: dict[str, int],
     signed: bool = False,
+    process_ids: Iterable[int] = (),
 ) -> Heartbeat:
-    """Return a heartbeat that does not know its spool yet."""
+    """Return a heartbeat that does not know its spool yet; its memory is of all processes."""
     return Heartbeat(
         time_us=time_us,
         agent_version=agent_version,
         sample_interval_ms=int(sample_interval_s * 1000),
         tick_duration_us=tick_us,
-        resident_bytes=resident_bytes(),
+        resident_bytes=sum(map(resident_bytes, ("self", *map(str, process_ids)))),
         counters=counters,
         signed=signed,
     )
@@ -62,10 +62,10 @@ def complete(record: Heartbeat, spool: SpoolState) -> Heartbeat:
     )
 
 
-def resident_bytes() -> int:
-    """Return this process's memory by /proc; 0 where there is no such file."""
+def resident_bytes(process: str) -> int:
+    """Return a process's memory by /proc; 0 where there is no such file."""
     try:
-        pages = int(_STATM.read_text(encoding="ascii").split()[1])
+        pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")

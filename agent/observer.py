@@ -106,11 +106,7 @@ class Observer:
         return [EventDraft([event, self._heartbeat_record()])]
 
     def tick(self) -> list[Draft]:
-        """Read what is due now.
-
-        Raises:
-            PermanentError: the driver changed under this process; only a new process helps.
-        """
+        """Read what is due now."""
         time_us, now_s = self._clock.now_us(), self._clock.monotonic_s()
         records: list[EventRecord] = [*self._watch.clock(time_us, now_s)]
         drafts: list[Draft] = []
@@ -122,7 +118,8 @@ class Observer:
             drafts.append(self._remember(inspection.driver_version))
             records.append(self._inventory_record())
         readings = self._read(Group.FAST, now_s)
-        changes = self._watch.fast(readings, time_us, now_s, self._driver.trouble)
+        silence = self._driver.silence(readings)
+        changes = self._watch.fast(readings, time_us, now_s, silence)
         records += changes
         if readings:
             self._counters.add("ticks")
@@ -183,4 +180,5 @@ class Observer:
             tick_us=self._tick_us,
             counters=more | self._counters.snapshot(),
             signed=self._plan.signed,
+            process_ids=self._driver.process_ids(),
         )

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from agent.accelerators import AcceleratorReader
 from agent.beside import Beside, Put
-from agent.calls import ThreadedCalls
+from agent.boards import Boards
 from agent.counters import Counters
 from agent.drafts import Draft, EventDraft
 from agent.driver import Driver
@@ -25,14 +24,13 @@ from agent.queues import QueueSource
 from agent.queues.poller import QueuePoller
 from agent.schedule import Schedule
 from telemetry.clock import Clock
-from telemetry.errors import FleetgaugeError, PermanentError, ReadError
+from telemetry.errors import FleetgaugeError
 from telemetry.records import Event
 from telemetry.stop import StopSignal
 
 log = logging.getLogger(__name__)
 
 EVENT_WAIT_S = 1.0
-EVENT_RETRY_S = 30.0
 DRAIN_S = 5.0
 
 
@@ -40,7 +38,7 @@ DRAIN_S = 5.0
 class Parts:
     """What an agent is made of."""
 
-    reader: AcceleratorReader
+    boards: Boards
     outbox: Outbox
     sink: KafkaSink
     queues: Sequence[QueueSource] = ()
@@ -66,10 +64,8 @@ class Agent:
         self._parts = parts
         self._clock = clock
         self._counters = counters
-        self._calls = ThreadedCalls(clock)
         self._driver = Driver(
-            parts.reader,
-            self._calls,
+            parts.boards,
             clock,
             counters,
             deadline_s=read_deadline_s,
@@ -85,11 +81,7 @@ class Agent:
         self._failed: Callable[[], None] = lambda: None
 
     def run(self, stop: StopSignal) -> None:
-        """Read until `stop`, then bring in what is under way.
-
-        Raises:
-            PermanentError: the driver changed under this process; only a new process helps.
-        """
+        """Read until `stop`, then bring in what is under way."""
         self._failed = stop.set
         writer = self._thread("writer", self._write)
         self._parts.sink.attach(self._parts.outbox, self._parts.signer)
@@ -121,24 +113,10 @@ class Agent:
         self._parts.outbox.flush()
 
     def _wait_events(self) -> None:
-        said = False
         while not self._ending.is_set():
-            try:
-                events = self._driver.wait_events(EVENT_WAIT_S)
-            except ReadError as error:
-                if not said:
-                    log.warning("the driver reports no events: %s", error)
-                said = True
-                self._counters.add("event_failures")
-                self._ending.wait(EVENT_RETRY_S)
-            except PermanentError as error:
-                # The readings see the same and decide; here there is only no hurry.
-                log.debug("no events: %s", error)
-                self._ending.wait(EVENT_RETRY_S)
-            else:
-                if events:
-                    said = False
-                    self._hear(events)
+            events = self._driver.wait_events(EVENT_WAIT_S)
+            if events:
+                self._hear(events)
 
     def _end(self, writer: threading.Thread) -> None:
         self._ending.set()
@@ -154,7 +132,6 @@ class Agent:
         if self._beside is not None:
             self._beside.close()
         self._driver.close()
-        self._calls.close()
 
     def _put(self, drafts: Iterable[Draft]) -> None:
         drafts = list(drafts)

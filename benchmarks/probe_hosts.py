@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.accelerators.nvidia import NvidiaReader
+from agent.boards import in_process
 from agent.counters import Counters
 from agent.drafts import Draft, Identity, SampleTick
 from agent.kafka import KafkaSink
@@ -116,7 +117,9 @@ def _agent(
     return Agent(
         Plan(agent_version="bench"),
         Parts(
-            NvidiaReader(clock, binding_for(driver)), outbox, KafkaSink(settings, clock, counters)
+            in_process(NvidiaReader(clock, binding_for(driver)), clock, counters),
+            outbox,
+            KafkaSink(settings, clock, counters),
         ),
         clock,
         counters,

@@ -28,14 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Put the simulated driver in its place, if asked to, and run the agent."""
-    if arguments.simulate:
-        # Only needed here; a GPU host has real boards.
-        from simulator.nvml.host import make_driver, schedule_file  # noqa: PLC0415
-        from simulator.nvml.install import install  # noqa: PLC0415
-        from telemetry.clock import SystemClock  # noqa: PLC0415
+    if not arguments.simulate:
+        return command.run(arguments)
+    # Only needed here; a GPU host has real boards.
+    from simulator.nvml.child import Simulation  # noqa: PLC0415
 
-        driver = make_driver(arguments.simulate, SystemClock(), host="simulated")
-        if arguments.scenario:
-            schedule_file(driver, arguments.scenario)
-        install(driver)
-    return command.run(arguments)
+    simulation = Simulation.checked(arguments.simulate, arguments.scenario)
+    return command.run(arguments, simulation.command(), simulation.install)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.accelerators.nvidia import NvidiaReader
+from agent.boards import in_process
 from agent.counters import Counters
 from agent.drafts import Identity
 from agent.kafka import KafkaSink
@@ -133,7 +134,11 @@ def _make_agent(
             provider=chosen.provider,
             sample_interval_s=1 / chosen.hz,
         ),
-        Parts(NvidiaReader(clock, binding_for(driver)), outbox, KafkaSink(chosen, clock, counters)),
+        Parts(
+            in_process(NvidiaReader(clock, binding_for(driver)), clock, counters),
+            outbox,
+            KafkaSink(chosen, clock, counters),
+        ),
         clock,
         counters,
         read_deadline_s=READ_DEADLINE_S,

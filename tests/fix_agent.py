@@ -9,10 +9,12 @@ from uuid import UUID, uuid5
 import pytest
 
 from agent.accelerators import AcceleratorReading, Inspection
+from agent.boards import LocalBoards
 from agent.calls import InlineCalls
 from agent.counters import Counters
 from agent.drafts import Draft, EventDraft, Identity, SampleTick
 from agent.driver import Driver
+from agent.messages import Composer
 from agent.observer import Observer, Plan
 from agent.outbox import Outbox
 from agent.sampler import Sampler
@@ -116,7 +118,8 @@ class HostUnderTest:
         self.clock = clock
         self.reader = ScriptedReader()
         self.counters = Counters()
-        self.driver = Driver(self.reader, InlineCalls(), clock, self.counters, deadline_s=0.5)
+        boards = LocalBoards(self.reader, InlineCalls(), clock, self.counters)
+        self.driver = Driver(boards, clock, self.counters, deadline_s=0.5)
         self.observer = Observer(Plan(agent_version="1", **plan), self.driver, clock, self.counters)
 
     def tick(self, seconds: float = 1.0) -> list[Draft]:
@@ -135,6 +138,15 @@ def records_of(drafts: Sequence[Draft]) -> list[EventRecord]:
 
 def kinds_of(drafts: Sequence[Draft]) -> list[EventKind]:
     return [record.kind for record in records_of(drafts) if isinstance(record, Event)]
+
+
+def statuses_in(drafts: Sequence[Draft]) -> list[int | None]:
+    """What a tick says of each board; nothing when it says nothing."""
+    found = samples_of(drafts)
+    if not found:
+        return []
+    payload = Composer(IDENTITY).samples(found[:1], boot_epoch=1, seq=1, now_us=0)
+    return unpack(decode(payload)).columns["reader_status_code"]
 
 
 def make_tick(number: int = 0, gpus: int = 2, *, urgent: bool = False) -> SampleTick:

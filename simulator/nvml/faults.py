@@ -132,9 +132,9 @@ def end(driver: SimulatedDriver, fault: Fault) -> None:
         END[fault.kind](driver, fault)
 
 
-def schedule(driver: SimulatedDriver, faults: list[Fault]) -> None:
-    """Let these faults begin and end at their times, counted from now."""
+def schedule(driver: SimulatedDriver, faults: list[Fault], since_s: float = 0.0) -> None:
+    """Let these faults begin and end at their times, counted from `since_s` seconds ago."""
     for fault in faults:
-        driver.at(fault.at_s, partial(begin, driver, fault))
+        driver.at(fault.at_s - since_s, partial(begin, driver, fault))
         if fault.until_s is not None:
-            driver.at(fault.until_s, partial(end, driver, fault))
+            driver.at(fault.until_s - since_s, partial(end, driver, fault))

@@ -1,9 +1,8 @@
 """A simulated host from a few words: what `--simulate h100x8` means.
 
-Owns that notation and the reading of scenario files with faults in them.
+Owns making its driver and the reading of scenario files with faults in them.
 """
 
-import re
 from pathlib import Path
 
 import msgspec
@@ -12,11 +11,10 @@ from simulator.nvml import profile
 from simulator.nvml.driver import SimulatedDriver
 from simulator.nvml.faults import Fault, schedule
 from simulator.nvml.load import LoadSource
+from simulator.nvml.notation import boards_of
 from telemetry.clock import Clock
 from telemetry.errors import ConfigError
 
-GPUS_DEFAULT = 8
-GPUS_MAX = 16
 SCENARIO_BYTES_MAX = 1 << 20
 
 
@@ -27,7 +25,12 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def make_driver(
-    boards: str, clock: Clock, *, host: str, load: LoadSource | None = None
+    boards: str,
+    clock: Clock,
+    *,
+    host: str,
+    load: LoadSource | None = None,
+    running_for_s: float = 600.0,
 ) -> SimulatedDriver:
     """Return the driver of a host with these boards, as `h100` (eight of them) or `h200x4`.
 
@@ -36,17 +39,14 @@ def make_driver(
     Raises:
         ConfigError: there are no such boards.
     """
-    found = re.fullmatch(r"([a-z0-9]+?)(?:x(\d{1,2}))?", boards)
-    name, count = (found[1], int(found[2] or GPUS_DEFAULT)) if found else ("", 0)
-    if name not in profile.names() or not 1 <= count <= GPUS_MAX:
-        problem = f"no board and count from 1 to {GPUS_MAX}, such as h100 or h200x4"
-        known = ", ".join(profile.names())
-        raise ConfigError([f"simulate:{boards}: {problem}; the boards are {known}"])
-    return SimulatedDriver([profile.load(name)] * count, clock, seed=host, load=load)
+    name, count = boards_of(boards)
+    return SimulatedDriver(
+        [profile.load(name)] * count, clock, seed=host, load=load, running_for_s=running_for_s
+    )
 
 
-def schedule_file(driver: SimulatedDriver, path: Path) -> None:
-    """Let the faults of a scenario file happen, counted from now.
+def schedule_file(driver: SimulatedDriver, path: Path, since_s: float = 0.0) -> None:
+    """Let the faults of a scenario file happen, counted from `since_s` seconds ago.
 
     Raises:
         ConfigError: the file cannot be read or is wrong.
@@ -60,4 +60,4 @@ def schedule_file(driver: SimulatedDriver, path: Path) -> None:
     beyond = [fault for fault in scenario.faults if fault.slot >= len(driver.gpus)]
     if beyond:
         raise ConfigError([f"{path}:gpu: there is no board {beyond[0].slot}"])
-    schedule(driver, scenario.faults)
+    schedule(driver, scenario.faults, since_s)

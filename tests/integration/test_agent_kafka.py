@@ -14,6 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
+from agent.boards import in_process
 from agent.counters import Counters
 from agent.drafts import EventDraft
 from agent.kafka import KafkaSink
@@ -270,7 +271,7 @@ def test_a_whole_agent_starts_reports_and_stops(
     )
     agent = Agent(
         Plan(agent_version="1", sample_interval_s=0.05),
-        Parts(reader, outbox, KafkaSink(settings, clock, counters)),
+        Parts(in_process(reader, clock, counters), outbox, KafkaSink(settings, clock, counters)),
         clock,
         counters,
         read_deadline_s=5.0,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from agent.accelerators import AcceleratorReading, Inspection
+from agent.boards import in_process
 from agent.counters import Counters
 from agent.drafts import Draft, EventDraft, Identity, QueueDraft, SampleTick
 from agent.kafka import KafkaSink
@@ -203,7 +204,12 @@ def main() -> None:
     )
     agent = Agent(
         plan,
-        Parts(NoisyHost(arguments.host), outbox, sink, queues=[NoisyQueues(arguments.host)]),
+        Parts(
+            in_process(NoisyHost(arguments.host), clock, counters),
+            outbox,
+            sink,
+            queues=[NoisyQueues(arguments.host)],
+        ),
         clock,
         counters,
         read_deadline_s=INTERVAL_S,

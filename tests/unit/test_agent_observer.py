@@ -2,22 +2,19 @@
 
 import pytest
 
-from agent.drafts import Draft, HostMemory
-from agent.messages import Composer
+from agent.drafts import HostMemory
 from agent.observer import Observer, Plan
 from telemetry.errors import PermanentError, RetryableError
 from telemetry.metrics import Group
-from telemetry.packing import unpack
 from telemetry.records import Event, EventKind, Heartbeat, Inventory, ReaderStatus
-from telemetry.wire import decode
 from tests.fix_agent import (
-    IDENTITY,
     HandClock,
     HostUnderTest,
     accelerator,
     kinds_of,
     records_of,
     samples_of,
+    statuses_in,
     uuid_of,
 )
 
@@ -25,12 +22,6 @@ from tests.fix_agent import (
 @pytest.fixture
 def host(hand_clock: HandClock) -> HostUnderTest:
     return HostUnderTest(hand_clock)
-
-
-def statuses_in(drafts: list[Draft]) -> list[int | None]:
-    (tick,) = samples_of(drafts)
-    payload = Composer(IDENTITY).samples([tick], boot_epoch=1, seq=1, now_us=0)
-    return unpack(decode(payload)).columns["reader_status_code"]
 
 
 def test_the_first_tick_has_inventory_and_both_groups(host: HostUnderTest) -> None:
@@ -49,7 +40,7 @@ def test_slow_metrics_and_heartbeats_keep_their_own_intervals(host: HostUnderTes
     assert len([r for r in records_of(drafts) if isinstance(r, Heartbeat)]) == 13
 
 
-def test_a_lost_accelerator_is_an_event_at_once_and_hides_no_other(host: HostUnderTest) -> None:
+def test_f01_a_lost_accelerator_is_an_event_at_once_and_hides_no_other(host: HostUnderTest) -> None:
     host.tick()
     host.reader.statuses[uuid_of("gpu-1")] = ReaderStatus.LOST
     drafts = host.tick()
@@ -87,7 +78,7 @@ def test_a_board_that_is_missing_at_start_is_known_from_before(hand_clock: HandC
     assert statuses_in(drafts) == [0, 0, ReaderStatus.LOST]
 
 
-def test_an_exchanged_board_takes_the_place_of_the_old_one(host: HostUnderTest) -> None:
+def test_f05_an_exchanged_board_takes_the_place_of_the_old_one(host: HostUnderTest) -> None:
     host.tick()
     host.reader.statuses[uuid_of("gpu-1")] = ReaderStatus.LOST
     host.tick()
@@ -119,7 +110,7 @@ def test_a_driver_that_is_away_is_told_once_and_tried_again(host: HostUnderTest)
     assert len(samples_of(drafts)) > 10
 
 
-def test_a_driver_that_hangs_is_told_once(host: HostUnderTest) -> None:
+def test_f02_a_driver_that_hangs_is_told_once(host: HostUnderTest) -> None:
     host.tick()
     for uuid in (uuid_of("gpu-0"), uuid_of("gpu-1")):
         host.reader.statuses[uuid] = ReaderStatus.TIMEOUT
@@ -130,7 +121,7 @@ def test_a_driver_that_hangs_is_told_once(host: HostUnderTest) -> None:
     assert kinds_of(host.tick()) == [EventKind.DRIVER_BACK]
 
 
-def test_a_mismatch_opens_anew_and_another_driver_version_is_an_event(
+def test_f04_a_mismatch_opens_anew_and_another_driver_version_is_an_event(
     host: HostUnderTest,
 ) -> None:
     host.tick()
@@ -141,16 +132,20 @@ def test_a_mismatch_opens_anew_and_another_driver_version_is_an_event(
     assert kinds_of([d for _ in range(5) for d in host.tick()]) == [EventKind.DRIVER_CHANGED]
 
 
-def test_a_driver_that_changed_under_the_process_ends_it(host: HostUnderTest) -> None:
+def test_f04_a_driver_that_was_replaced_is_waited_for_and_named(host: HostUnderTest) -> None:
     host.tick()
-    host.reader.open_errors = [PermanentError("library and kernel module differ")]
+    host.reader.open_errors = [PermanentError("library and kernel module differ")] * 3
     host.reader.statuses[uuid_of("gpu-0")] = ReaderStatus.DRIVER_MISMATCH
-    host.tick()
-    with pytest.raises(PermanentError):
-        host.tick()
+    host.reader.driver_version = "600.1"
+    drafts = [draft for _ in range(6) for draft in host.tick()]
+    assert [ReaderStatus.DRIVER_MISMATCH] * 2 in [statuses_in([d]) for d in samples_of(drafts)]
+    host.reader.statuses.clear()
+    drafts += [draft for _ in range(20) for draft in host.tick()]
+    assert EventKind.DRIVER_CHANGED in kinds_of(drafts)
+    assert statuses_in(host.tick()) == [ReaderStatus.WHOLE] * 2
 
 
-def test_a_driver_that_is_wrong_from_the_start_is_waited_for(host: HostUnderTest) -> None:
+def test_f04_a_driver_that_is_wrong_from_the_start_is_waited_for(host: HostUnderTest) -> None:
     host.reader.open_errors = [PermanentError("library and kernel module differ")]
     for _ in range(70):
         host.tick()
@@ -158,7 +153,7 @@ def test_a_driver_that_is_wrong_from_the_start_is_waited_for(host: HostUnderTest
 
 
 @pytest.mark.parametrize("step_s", [-3600.0, 3600.0, -1.6e9, 2.0])
-def test_a_wall_clock_step_is_an_event_and_neither_burst_nor_stall(
+def test_f09_a_wall_clock_step_is_an_event_and_neither_burst_nor_stall(
     host: HostUnderTest, step_s: float
 ) -> None:
     for _ in range(5):

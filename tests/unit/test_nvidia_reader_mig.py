@@ -5,6 +5,7 @@ import pytest
 from agent.accelerators.nvidia import NvidiaReader
 from agent.accelerators.nvidia_mig import NOT_OFFERED, OFFERED
 from agent.accelerators.nvidia_sources import GPM
+from agent.boards import LocalBoards
 from agent.calls import InlineCalls
 from agent.counters import Counters
 from agent.driver import Driver
@@ -34,7 +35,8 @@ def reader(host: SimulatedDriver, manual_clock: ManualClock, bind: Bind) -> Nvid
 @pytest.fixture
 def observer(reader: NvidiaReader, manual_clock: ManualClock) -> Observer:
     counters = Counters()
-    driver = Driver(reader, InlineCalls(), manual_clock, counters, deadline_s=1.0)
+    boards = LocalBoards(reader, InlineCalls(), manual_clock, counters)
+    driver = Driver(boards, manual_clock, counters, deadline_s=1.0)
     return Observer(Plan(agent_version="1", slow_interval_s=30.0), driver, manual_clock, counters)
 
 
