@@ -11,10 +11,10 @@ import contextlib
 import gzip
 import hashlib
 import logging
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 SILENCE_S_MAX = 2.0
 LINGER_S = 20.0
 BLOBS_MAX = 256
+# So many frames a viewer is believed to keep; older ones it fetches (`assets/20-frames.js`).
+FRAMES_KEPT = 60
 
 Slots = Mapping[str, Mapping[str, Any]]
 
@@ -66,14 +68,34 @@ class Sources:
 Render = Callable[[View, Sources], Awaitable[Slots]]
 
 
+class Update(NamedTuple):
+    """What a viewer is sent: frames that its message speaks of, and then the message.
+
+    Attributes:
+        frames: last part of the address, and gzipped bytes.
+        message: a JSON object.
+    """
+
+    frames: Sequence[tuple[str, bytes]]
+    message: bytes
+
+
 @dataclass(slots=True)
 class _Channel:
-    """One view while somebody watches it: its slots with the version each last changed in."""
+    """One view while somebody watches it: its slots with the version each last changed in.
+
+    Attributes:
+        frames: addresses of the frames that its slots speak of.
+        envelopes: messages of this tick, by the version that the viewer had seen: most viewers
+            are as far as the others.
+    """
 
     view: View
     render: Render
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     slots: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    frames: list[str] = field(default_factory=list)
+    envelopes: dict[int, bytes] = field(default_factory=dict)
     version: int = 0
     ticks: int = 0
     trouble: str = ""
@@ -154,11 +176,11 @@ class Broadcaster:
             queries=self._source,
             history=self._history,
             maps=self.maps,
-            blobs=self._keep_blob,
+            blobs=lambda content: f"/frame/{self._keep_blob(content)}",
             counters=self.counters,
         )
 
-    async def messages(self, view: View) -> AsyncIterator[bytes]:
+    async def updates(self, view: View) -> AsyncIterator[Update]:
         """Yield what a viewer of `view` is to be sent, newest only, for as long as it is taken.
 
         Raises:
@@ -167,6 +189,7 @@ class Broadcaster:
         channel = self._join(view)
         try:
             seen = ticks = 0
+            sent: deque[str] = deque(maxlen=FRAMES_KEPT)
             while True:
                 async with channel.changed:
                     with contextlib.suppress(TimeoutError):
@@ -174,11 +197,17 @@ class Broadcaster:
                             channel.changed.wait_for(lambda: channel.ticks != ticks),  # noqa: B023
                             SILENCE_S_MAX,
                         )
-                    fresh = {k: b for k, (v, b) in channel.slots.items() if v > seen}
-                    self.counters["ticks_skipped"] += max(0, channel.ticks - ticks - 1)
-                    seen, ticks = channel.version, channel.ticks
-                self.counters["slots_sent"] += len(fresh)
-                yield self._envelope(channel, fresh)
+                if channel.ticks == ticks:
+                    channel.envelopes.clear()  # nothing new, and what is said is said as of now
+                self.counters["ticks_skipped"] += max(0, channel.ticks - ticks - 1)
+                frames = [name for name in channel.frames if name not in sent]
+                sent.extend(frames)
+                update = Update(
+                    [(name, blob) for name in frames if (blob := self.blob(name)) is not None],
+                    self._envelope(channel, seen),
+                )
+                seen, ticks = channel.version, channel.ticks
+                yield update
         finally:
             self._leave(channel)
 
@@ -218,9 +247,17 @@ class Broadcaster:
             await refreshed.wait()
 
     async def _render(self, channel: _Channel) -> None:
+        frames: dict[str, None] = {}
+
+        def blobs(content: bytes) -> str:
+            name = self._keep_blob(content)
+            frames[name] = None
+            return f"/frame/{name}"
+
         try:
-            slots = await channel.render(channel.view, self.sources())
+            slots = await channel.render(channel.view, replace(self.sources(), blobs=blobs))
             channel.trouble = ""
+            channel.frames = list(frames)
         except RetryableError as error:
             slots = {}
             channel.trouble = str(error)
@@ -236,20 +273,27 @@ class Broadcaster:
                     channel.slots[name] = (channel.version + 1, encoded)
             channel.version += 1
             channel.ticks += 1
+            channel.envelopes.clear()
             channel.changed.notify_all()
 
-    def _envelope(self, channel: _Channel, fresh: Mapping[str, bytes]) -> bytes:
-        as_of_s = self._watch.as_of_s
+    def _envelope(self, channel: _Channel, seen: int) -> bytes:
+        """Return the message for a viewer that has all up to a version."""
+        if seen in channel.envelopes:
+            return channel.envelopes[seen]
+        fresh = {name: body for name, (n, body) in channel.slots.items() if n > seen}
+        self.counters["slots_sent"] += len(fresh)
         head = msgspec.json.encode(
             {
                 "view": channel.view.href(),
                 "now": self._clock.now_us() / 1e6,
-                "as_of": as_of_s,
+                "as_of": self._watch.as_of_s,
                 "trouble": self.trouble or channel.trouble,
             }
         )
         slots = b",".join(msgspec.json.encode(name) + b":" + body for name, body in fresh.items())
-        return head[:-1] + b',"slots":{' + slots + b"}}"
+        message = head[:-1] + b',"slots":{' + slots + b"}}"
+        channel.envelopes[seen] = message
+        return message
 
     def _keep_blob(self, content: bytes) -> str:
         name = hashlib.blake2b(content, digest_size=12).hexdigest()
@@ -259,7 +303,7 @@ class Broadcaster:
             self._blobs[name] = gzip.compress(content, compresslevel=1, mtime=0)
             while len(self._blobs) > BLOBS_MAX:
                 self._blobs.popitem(last=False)
-        return f"/frame/{name}"
+        return name
 
     def _say_trouble(self, trouble: str) -> None:
         if trouble != self.trouble:

@@ -1,8 +1,9 @@
 """The routes beside Dash's own: the live socket, binary frames, and where a map's seat leads.
 
 Owns their protocol. A page opens one socket and says over it which view it shows; it is sent that
-view's slots as they change. Dash's own callback socket is not used: it keeps callbacks of closed
-tabs running, encodes once per viewer, and gives up after a few minutes without a server.
+view's slots as they change, and the frames that its canvases are painted from. Dash's own callback
+socket is not used: it keeps callbacks of closed tabs running, encodes once per viewer, and gives up
+after a few minutes without a server.
 """
 
 import asyncio
@@ -24,11 +25,19 @@ SEND_TIMEOUT_S = 20.0
 
 
 class Subscription(msgspec.Struct):
-    """What a page says: the address it shows, and a number by which it knows the answers."""
+    """What a page says.
+
+    Attributes:
+        path: of the address that it shows.
+        search: parameters of the address.
+        ask: a number by which it knows the answers.
+        frames: whether it takes frames over the socket; else it fetches them.
+    """
 
     path: str
     search: str = ""
     ask: int = 0
+    frames: bool = False
 
 
 def add_routes(
@@ -84,7 +93,9 @@ async def _serve(
                 return
             mark = msgspec.json.encode({"ask": wanted.ask, "build": build})
             view = View.parse(wanted.path, wanted.search)
-            sender = asyncio.create_task(_send(socket, broadcaster, view, mark))
+            sender = asyncio.create_task(
+                _send(socket, broadcaster, view, mark, with_frames=wanted.frames)
+            )
     finally:
         if sender is not None:
             await _end(sender)
@@ -101,13 +112,20 @@ def _read(text: str, paths: frozenset[str]) -> Subscription | None:
     return wanted if wanted.path in paths else None
 
 
-async def _send(socket: WebSocket, broadcaster: Broadcaster, view: View, mark: bytes) -> None:
-    """Send a view's messages until the page leaves; `mark` is a JSON object put into each."""
-    messages = broadcaster.messages(view)
+async def _send(
+    socket: WebSocket, broadcaster: Broadcaster, view: View, mark: bytes, *, with_frames: bool
+) -> None:
+    """Send a view's updates until the page leaves; `mark` is a JSON object put into each message.
+
+    A frame goes before the message that speaks of it, as its name and its gzipped bytes.
+    """
+    updates = broadcaster.updates(view)
     try:
-        async for message in messages:
-            marked = message[:-1] + b"," + mark[1:]
-            await asyncio.wait_for(socket.send_text(marked.decode()), SEND_TIMEOUT_S)
+        async for update in updates:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                for name, content in update.frames if with_frames else ():
+                    await socket.send_bytes(name.encode() + content)
+                await socket.send_text((update.message[:-1] + b"," + mark[1:]).decode())
     except TooManyViewers as error:
         await socket.close(4429, str(error))
     except TimeoutError:
@@ -116,7 +134,7 @@ async def _send(socket: WebSocket, broadcaster: Broadcaster, view: View, mark: b
         # Starlette raises RuntimeError when the other side has gone in the middle of a send.
         pass
     finally:
-        await messages.aclose()  # type: ignore[attr-defined]
+        await updates.aclose()  # type: ignore[attr-defined]
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -2,7 +2,8 @@
 //
 // Owns connecting and reconnecting, handing slots to the page, the live indicator,
 // and ages that count on. Theme, navigation and keyboard are in 11-page.js.
-// Protocol: the page sends {path, search, ask}; it gets {slots, now, as_of, trouble, ask, build}.
+// Protocol: the page sends {path, search, ask, frames}; it gets frames as bytes, and then
+// {slots, now, as_of, trouble, ask, build}.
 (() => {
   "use strict";
 
@@ -32,13 +33,15 @@
     }
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${location.host}/live`);
+    socket.binaryType = "arraybuffer";
     state.socket = socket;
     state.heard = performance.now();
     socket.onopen = () => {
       state.retries = 0;
       ask();
     };
-    socket.onmessage = (event) => take(JSON.parse(event.data));
+    socket.onmessage = ({ data }) =>
+      typeof data === "string" ? take(JSON.parse(data)) : window.fleetgauge.takeFrame(data);
     socket.onclose = (event) => retry(event.reason || "the dashboard does not answer");
   }
 
@@ -54,7 +57,8 @@
   function ask() {
     if (!state.wanted || !state.socket || state.socket.readyState !== WebSocket.OPEN) return;
     state.ask += 1;
-    state.socket.send(JSON.stringify({ ...state.wanted, ask: state.ask }));
+    const frames = "DecompressionStream" in window;
+    state.socket.send(JSON.stringify({ ...state.wanted, ask: state.ask, frames }));
   }
 
   function take(message) {

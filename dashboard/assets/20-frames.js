@@ -1,7 +1,7 @@
 // Bytes and colours that canvases are painted from.
 //
-// Owns the cache of frames (/frame/<name>, whose content never changes under a name) and the
-// palettes: 256 colours by code for each scale, taken from the style sheet of the current theme.
+// Owns the cache of frames (/frame/<name>, whose content never changes under a name), which come
+// over the live line before they are asked for, or else are fetched, and the palettes: 256 colours by code for each scale, taken from the style sheet of the current theme.
 (() => {
   "use strict";
 
@@ -14,7 +14,15 @@
   ];
   const FRAMES_MAX = 60;
 
+  const NAME_BYTES = 24; // before the content of a frame that comes over the live line
+
   const frames = new Map(); // address -> promise of bytes
+
+  function keep(address, answer) {
+    answer.catch(() => frames.delete(address));
+    frames.set(address, answer);
+    if (frames.size > FRAMES_MAX) frames.delete(frames.keys().next().value);
+  }
 
   function fetchFrame(address) {
     if (!frames.has(address)) {
@@ -22,11 +30,15 @@
         if (!response.ok) throw new Error(`${address}: ${response.status}`);
         return response.arrayBuffer();
       });
-      answer.catch(() => frames.delete(address));
-      frames.set(address, answer);
-      if (frames.size > FRAMES_MAX) frames.delete(frames.keys().next().value);
+      keep(address, answer);
     }
     return frames.get(address);
+  }
+
+  function takeFrame(message) {
+    const name = new TextDecoder().decode(new Uint8Array(message, 0, NAME_BYTES));
+    const packed = new Blob([new Uint8Array(message, NAME_BYTES)]).stream();
+    keep(`/frame/${name}`, new Response(packed.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer());
   }
 
   const layouts = new Map();
@@ -79,5 +91,5 @@
     return colours;
   }
 
-  Object.assign(window.fleetgauge, { fetchFrame, fetchLayout, palette, SIGHTLESS_BASE, STATE_NAMES });
+  Object.assign(window.fleetgauge, { fetchFrame, takeFrame, fetchLayout, palette, SIGHTLESS_BASE, STATE_NAMES });
 })();

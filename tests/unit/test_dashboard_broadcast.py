@@ -59,9 +59,9 @@ def broadcaster(page: FakePage, source: FakeSource | None = None, **bounds: int)
 
 async def read(caster: Broadcaster, count: int, view: View = FLEET) -> list[dict[str, Any]]:
     messages = []
-    line = caster.messages(view)
-    async for message in line:
-        messages.append(json.loads(message))
+    line = caster.updates(view)
+    async for update in line:
+        messages.append(json.loads(update.message))
         if len(messages) == count:
             break
     await line.aclose()  # type: ignore[attr-defined]
@@ -100,10 +100,10 @@ def test_a_slow_viewer_skips_and_gets_the_newest() -> None:
     caster = broadcaster(page)
 
     async def slow() -> tuple[str, int]:
-        line = caster.messages(FLEET)
+        line = caster.updates(FLEET)
         await anext(line)
         await asyncio.sleep(0.5)
-        message = json.loads(await anext(line))
+        message = json.loads((await anext(line)).message)
         return message["slots"]["count"]["children"], page.renders
 
     [(shown, rendered)] = asyncio.run(running(caster, slow()))
@@ -116,12 +116,12 @@ def test_a_database_that_is_away_is_told_and_the_last_values_stay() -> None:
     caster = broadcaster(FakePage(), source)
 
     async def lose() -> dict[str, Any]:
-        line = caster.messages(FLEET)
-        first = json.loads(await anext(line))
+        line = caster.updates(FLEET)
+        first = json.loads((await anext(line)).message)
         assert first["trouble"] == ""
         source.away = True
-        async for message in line:
-            told: dict[str, Any] = json.loads(message)
+        async for update in line:
+            told: dict[str, Any] = json.loads(update.message)
             if told["trouble"]:
                 return told
         raise AssertionError
@@ -136,12 +136,12 @@ def test_a_page_with_a_fault_says_so_and_goes_on_when_it_is_gone() -> None:
     caster = broadcaster(page)
 
     async def break_it() -> list[str]:
-        line = caster.messages(FLEET)
+        line = caster.updates(FLEET)
         await anext(line)
         page.broken = True
         troubles = []
-        async for message in line:
-            troubles.append(json.loads(message)["trouble"])
+        async for update in line:
+            troubles.append(json.loads(update.message)["trouble"])
             if troubles[-1]:
                 page.broken = False
             elif len(troubles) > 1 and troubles[-2]:
@@ -154,7 +154,7 @@ def test_a_page_with_a_fault_says_so_and_goes_on_when_it_is_gone() -> None:
 
 def test_viewers_and_views_are_bounded() -> None:
     async def crowd(caster: Broadcaster, views: list[View]) -> None:
-        lines = [caster.messages(view) for view in views]
+        lines = [caster.updates(view) for view in views]
         try:
             for line in lines:
                 await anext(line)
@@ -202,3 +202,42 @@ def test_the_dashboard_listens_on_loopback_unless_told_otherwise() -> None:
         assert DashboardSettings(listen_address=address, listen_remote=True).port
     for address in ("127.0.0.1:1", "[::1]:8050", "localhost:0"):
         assert DashboardSettings(listen_address=address).host
+
+
+def test_a_frame_goes_before_the_message_that_speaks_of_it_and_once() -> None:
+    class Painted(FakePage):
+        async def render(self, view: View, sources: Sources) -> Slots:
+            self.renders += 1
+            steady, moving = sources.blobs(b"layout"), sources.blobs(b"%d" % self.renders)
+            return {"map": {"children": f"{steady} {moving}"}}
+
+    caster = broadcaster(Painted())
+
+    async def look() -> list[tuple[list[str], str]]:
+        line = caster.updates(FLEET)
+        found = []
+        for _ in range(3):
+            update = await anext(line)
+            told = json.loads(update.message)["slots"]["map"]["children"]
+            found.append(([f"/frame/{name}" for name, _ in update.frames], told))
+        return found
+
+    [found] = asyncio.run(running(caster, look()))
+    layout = found[0][1].split()[0]
+    assert found[0][0] == found[0][1].split()
+    assert [frames for frames, _ in found[1:]] == [[told.split()[1]] for _, told in found[1:]]
+    assert layout not in found[1][0]
+
+
+def test_viewers_that_are_as_far_are_sent_the_same_bytes() -> None:
+    caster = broadcaster(FakePage())
+
+    async def look() -> bool:
+        lines = [caster.updates(FLEET) for _ in range(2)]
+        for _ in range(100):
+            first, second = await asyncio.gather(*(anext(line) for line in lines))
+            if first.message is second.message:
+                return True
+        return False
+
+    assert asyncio.run(running(caster, look())) == [True]
