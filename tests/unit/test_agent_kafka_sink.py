@@ -290,3 +290,17 @@ def test_a_thread_sends_and_closing_leaves_the_rest_in_the_spool(hand_clock: Han
     bench.sink.close(timeout_s=0.1)
     assert bench.outbox.state().messages == 3
     assert [slot.seq for slot, _ in bench.outbox.pending(Stream.SAMPLES, 9)] == [1, 2, 3]
+
+
+def test_f15_a_client_that_cannot_close_in_time_does_not_keep_the_agent_from_ending(
+    hand_clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close(*, timeout: float) -> None:
+        raise KafkaTimeoutError("Timeout waiting for future")
+
+    bench = Bench(hand_clock)
+    bench.write(0, 2)
+    bench.sink.step()
+    monkeypatch.setattr(bench.producers[-1], "close", close)
+    bench.sink.close(timeout_s=0.1)
+    assert bench.outbox.state().messages == 2
