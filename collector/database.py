@@ -15,6 +15,9 @@ from telemetry.errors import FleetgaugeError, PermanentError, RetryableError
 Connection = psycopg.Connection[tuple[object, ...]]
 
 CONNECT_TIMEOUT_S = 5
+# Whoever stands still between two statements holds locks that the others of its group wait for;
+# between two statements of a batch lies less than a second of our own work.
+IDLE_IN_TRANSACTION_S = 15
 
 
 class RefusedDataError(FleetgaugeError):
@@ -40,7 +43,7 @@ def connect(url: str, program: str, statement_timeout_s: int) -> Connection:
             # a power cut both are back where they were and the broker sends the rest again.
             options=(
                 f"-c statement_timeout={statement_timeout_s}s -c lock_timeout=30s"
-                f" -c idle_in_transaction_session_timeout={2 * statement_timeout_s}s"
+                f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S}s"
                 " -c synchronous_commit=off -c timezone=UTC -c jit=off"
             ),
         )

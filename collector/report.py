@@ -3,6 +3,7 @@
 Owns the counters and the row in `collectors`.
 """
 
+import uuid
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -26,6 +27,7 @@ class Report:
     """Counters since the start.
 
     Attributes:
+        run_id: of this process and no other; an instance keeps its name over restarts.
         commit_seconds: how long the last transaction took.
         signatures: what is done with messages that no enrolled key stands for.
         waiting_for: what stands in the way, or None while all is well.
@@ -43,6 +45,7 @@ class Report:
     waiting_for: str | None = None
     lag: dict[str, int] = field(default_factory=dict)
     started_us: int = 0
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _due_s: float = 0.0
     _last: tuple[float, int] = (0.0, 0)
 

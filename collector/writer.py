@@ -22,6 +22,7 @@ from collector.report import Report
 from collector.settings import CollectorSettings
 from collector.tier import Tier
 from telemetry.clock import Clock
+from telemetry.errors import FleetgaugeError
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +63,17 @@ class Writer:
         fresh = [
             (p, claims[p]) for p in {record.partition for record in records} if claims[p].fresh
         ]
-        starts = [attempts.begin(self._connection, partition, claim) for partition, claim in fresh]
-        if max(starts, default=0) >= attempts.CAREFUL_FROM:
-            log.warning("storing one by one: the last %d starts ended here", max(starts) - 1)
-            for record in records:
-                self._store_carefully(record, claims)
-        else:
-            self._store_halving(records, claims)
+        try:
+            starts = max((self._begin(*entry) for entry in fresh), default=0)
+            if starts >= attempts.CAREFUL_FROM:
+                log.warning("storing one by one: starts that ended here: %d", starts - 1)
+                for record in records:
+                    self._store_carefully(record, claims)
+            else:
+                self._store_halving(records, claims)
+        except FleetgaugeError:
+            attempts.take_back(self._connection, fresh, self._report.run_id)
+            raise
         attempts.succeed(self._connection, fresh)
         self.note_identities()
 
@@ -80,10 +85,12 @@ class Writer:
         """
         self._identity.note(self._connection)
 
+    def _begin(self, partition: Partition, claim: Claim) -> int:
+        return attempts.begin(self._connection, partition, claim, self._report.run_id)
+
     def _store_carefully(self, record: Received, claims: Mapping[Partition, Claim]) -> None:
-        claim = claims[record.partition]
-        starts = attempts.begin(self._connection, record.partition, claim)
-        if starts >= attempts.SKIP_FROM:
+        starts = self._begin(record.partition, claims[record.partition])
+        if starts > attempts.STARTS_MAX:
             detail = f"the last {starts - 1} starts of a collector ended at this record"
             self._transact([record], [Rejected(record, "kills_the_collector", detail)], claims)
         else:

@@ -203,14 +203,30 @@ values (
 on conflict (topic_id, partition, "offset") do nothing;
 
 -- name: attempt
--- One more start at an offset; returns how many there were. Written before anything is decoded.
-insert into attempts (topic_id, partition, "offset", starts)
-values (%(topic_id)s, %(partition)s, %(offset)s, 1)
+-- A start at an offset; returns how many processes have started there. Written before anything is
+-- decoded.
+insert into attempts (topic_id, partition, "offset", starts, begun_by)
+values (%(topic_id)s, %(partition)s, %(offset)s, 1, %(run_id)s)
 on conflict (topic_id, partition) do update
 set
-    starts = case when attempts."offset" = excluded."offset" then attempts.starts + 1 else 1 end,
-    "offset" = excluded."offset"
+    starts = case
+        when attempts."offset" <> excluded."offset" then 1
+        when attempts.begun_by = excluded.begun_by then attempts.starts
+        else attempts.starts + 1
+    end,
+    "offset" = excluded."offset",
+    begun_by = excluded.begun_by
 returning starts;
+
+-- name: take_back
+-- A process that is still there was not ended by the record at which it started.
+update attempts
+set
+    starts = starts - 1,
+    begun_by = ''
+where topic_id = %(topic_id)s
+    and partition = %(partition)s
+    and begun_by = %(run_id)s;
 
 -- name: succeed
 -- A partition whose first records were stored after all.

@@ -6,9 +6,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from collector import intake
 from collector.claims import Claim
-from collector.consumer import Partition, Received
 from collector.store import FencedError
 from telemetry.catalogue import CATALOGUE
 from telemetry.errors import RetryableError
@@ -88,7 +86,7 @@ def test_metrics_left_out_of_a_message_are_null(shelf: Shelf) -> None:
     ]
 
 
-def test_a_value_out_of_range_is_null_and_counted(shelf: Shelf) -> None:
+def test_f34_a_value_out_of_range_is_null_and_counted(shelf: Shelf) -> None:
     power = CATALOGUE.by_name["power_milliwatts"]
     rows: list[list[Reading]] = [[{power.name: 700}, {power.name: power.maximum + 1}]]
     shelf.store(Stream.SAMPLES, FakeHost().samples([NOW_US], rows=rows, metrics=[power]))
@@ -105,7 +103,7 @@ def test_a_repeat_is_not_stored_again(shelf: Shelf) -> None:
     assert shelf.one("select next_offset from stream_offsets") == 3
 
 
-def test_replaying_everything_changes_nothing(shelf: Shelf) -> None:
+def test_f36_replaying_everything_changes_nothing(shelf: Shelf) -> None:
     chance = random.Random(7)
     hosts = [FakeHost(f"node-{number}") for number in range(4)]
     for tick in range(6):
@@ -202,7 +200,7 @@ def test_state_joins_fast_and_slow_and_keeps_them_apart_after_a_swap(shelf: Shel
     assert shelf.rows(state) == [(3, [70, 70, 70], [80, 80, 80], False)]
 
 
-def test_sums_equal_a_recomputation_after_shuffled_late_and_repeated_data(shelf: Shelf) -> None:
+def test_f33_sums_equal_a_recomputation_after_shuffled_late_and_repeated_data(shelf: Shelf) -> None:
     chance = random.Random(11)
     messages = []
     for number in range(6):
@@ -286,7 +284,7 @@ def test_events_and_queue_snapshots_are_stored_with_their_sender(shelf: Shelf) -
     assert shelf.rows("select waiting, running from queue_state") == [(5.0, None)]
 
 
-def test_bad_input_is_quarantined_and_the_good_around_it_stored(shelf: Shelf) -> None:
+def test_f21_bad_input_is_quarantined_and_the_good_around_it_stored(shelf: Shelf) -> None:
     chance = random.Random(3)
     host = FakeHost()
     good: list[bytes] = []
@@ -312,7 +310,7 @@ def test_bad_input_is_quarantined_and_the_good_around_it_stored(shelf: Shelf) ->
     assert shelf.one("select next_offset from stream_offsets") == len(values)
 
 
-def test_times_outside_the_window_are_quarantined_and_accounted_for(shelf: Shelf) -> None:
+def test_f33_times_outside_the_window_are_quarantined_and_accounted_for(shelf: Shelf) -> None:
     host = FakeHost()
     messages = [
         host.samples([NOW_US]),
@@ -331,7 +329,7 @@ def test_times_outside_the_window_are_quarantined_and_accounted_for(shelf: Shelf
     assert everything(shelf) == before
 
 
-def test_what_the_database_refuses_is_found_among_the_good(shelf: Shelf) -> None:
+def test_f31_what_the_database_refuses_is_found_among_the_good(shelf: Shelf) -> None:
     hosts = [FakeHost(f"node-{number}") for number in range(20)]
     values = [host.events(xid(1)) for host in hosts]
     for number in (3, 11):
@@ -346,7 +344,7 @@ def test_what_the_database_refuses_is_found_among_the_good(shelf: Shelf) -> None
     assert shelf.rows(gaps) == [(1, 1, "quarantined")] * 2
 
 
-def test_a_number_that_no_column_holds_is_refused_alone(shelf: Shelf) -> None:
+def test_f31_a_number_that_no_column_holds_is_refused_alone(shelf: Shelf) -> None:
     host = FakeHost()
     odd = Accelerator(uuid=host.uuids[0], index=0, slot_number=2**40)
     inventory = Inventory(time_us=NOW_US, accelerators=(odd,))
@@ -355,7 +353,7 @@ def test_a_number_that_no_column_holds_is_refused_alone(shelf: Shelf) -> None:
     assert shelf.rows("select reason from quarantine") == [("refused_by_database",)]
 
 
-def test_a_collector_that_lost_its_partition_stores_nothing(shelf: Shelf) -> None:
+def test_f26_a_collector_that_lost_its_partition_stores_nothing(shelf: Shelf) -> None:
     host = FakeHost()
     first = shelf.append(Stream.SAMPLES, host.samples([NOW_US]))
     ((partition, zombie),) = list(shelf.claims.items())
@@ -369,7 +367,7 @@ def test_a_collector_that_lost_its_partition_stores_nothing(shelf: Shelf) -> Non
     assert shelf.one("select count(*) from samples") == 2
 
 
-def test_an_offset_that_is_not_the_expected_one_is_fenced(shelf: Shelf) -> None:
+def test_f26_an_offset_that_is_not_the_expected_one_is_fenced(shelf: Shelf) -> None:
     records = shelf.append(Stream.SAMPLES, FakeHost().samples([NOW_US]))
     ((partition, claim),) = list(shelf.claims.items())
     wrong = Claim(claim.topic_id, claim.owner_epoch, 5, 5)
@@ -378,7 +376,7 @@ def test_an_offset_that_is_not_the_expected_one_is_fenced(shelf: Shelf) -> None:
     assert shelf.one("select count(*) from samples") == 0
 
 
-def test_two_collectors_that_know_one_host_notice_each_other(
+def test_f26_two_collectors_that_know_one_host_notice_each_other(
     shelf: Shelf, fixed_clock: FixedClock
 ) -> None:
     host = FakeHost()
@@ -396,50 +394,12 @@ def test_two_collectors_that_know_one_host_notice_each_other(
     assert shelf.rows("select last_seq, stored_messages from host_marks") == [(3, 3)]
 
 
-def test_a_record_that_kills_the_process_is_skipped_after_a_few_starts(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class ProcessDied(BaseException):
-        pass
-
-    killer = b"kills whoever opens it"
-    host = FakeHost()
-    good = [host.samples([NOW_US + n * S]) for n in range(5)]
-    records = shelf.append(Stream.SAMPLES, good[0], good[1], killer, *good[2:])
-
-    def open_or_die(received: Received, windows: intake.Windows) -> object:
-        if received.value == killer:
-            raise ProcessDied
-        return real(received, windows)
-
-    real = intake.open_record
-    monkeypatch.setattr("collector.writer.open_record", open_or_die)
-    starts = 0
-    while True:
-        starts += 1
-        ((partition, claim),) = list(shelf.claims.items())
-        left = [record for record in records if record.offset >= claim.next_offset]
-        if not left:
-            break
-        try:
-            shelf.writer.store(left, shelf.claims)
-        except ProcessDied:
-            shelf.connection.close()
-            shelf.start()
-            assert starts < 20
-    assert shelf.one("select count(*) from samples") == 10
-    rows = shelf.rows('select reason, "offset", payload from quarantine')
-    assert rows == [("kills_the_collector", 2, killer)]
-    assert shelf.one("select count(*) from attempts") == 0
-    assert partition == Partition("t.samples", 0)
-
-
 def test_a_start_that_succeeds_leaves_no_entry(shelf: Shelf) -> None:
     shelf.store(Stream.SAMPLES, FakeHost().samples([NOW_US]))
     assert shelf.one("select count(*) from attempts") == 0
 
 
-def test_late_rows_get_the_partition_that_they_need(shelf: Shelf) -> None:
+def test_f32_late_rows_get_the_partition_that_they_need(shelf: Shelf) -> None:
     host = FakeHost()
     times = [NOW_US - days * 86_400 * S for days in (0, 1, 6)]
     shelf.store(Stream.SAMPLES, host.samples(sorted(times)))

@@ -1,0 +1,113 @@
+"""The ledger of starts: a record that kills is found and set aside, an innocent one never."""
+
+from collections.abc import Callable
+
+import pytest
+
+from collector import attempts, intake, store
+from collector.consumer import Received
+from telemetry.errors import PermanentError, RetryableError
+from telemetry.streams import Stream
+from tests.fix_collector import NOW_US, FakeHost, S, Shelf
+
+KILLER = b"kills whoever opens it"
+STARTS = "select coalesce(max(starts), 0) from attempts"
+
+
+class ProcessDiedError(BaseException):
+    """Stands for a kill by the system: nothing of ours hears of it."""
+
+
+@pytest.fixture
+def killing_intake(monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_or_die(received: Received, *arguments: object, **options: object) -> object:
+        if received.value == KILLER:
+            raise ProcessDiedError
+        return real(received, *arguments, **options)
+
+    real: Callable[..., object] = intake.open_record
+    monkeypatch.setattr("collector.writer.open_record", open_or_die)
+
+
+def deaths_until_all_is_stored(shelf: Shelf, records: list[Received]) -> int:
+    """Start again after each death, as a supervisor does."""
+    deaths = 0
+    while True:
+        claim = shelf.claims[records[0].partition]
+        left = [record for record in records if record.offset >= claim.next_offset]
+        if not left:
+            return deaths
+        try:
+            shelf.writer.store(left, shelf.claims)
+        except ProcessDiedError:
+            deaths += 1
+            assert deaths < 20
+            shelf.start()
+
+
+@pytest.mark.usefixtures("killing_intake")
+@pytest.mark.parametrize(("at", "deaths"), [(0, 3), (2, 4), (5, 4)])
+def test_f22_a_record_that_kills_the_process_is_skipped_after_three_starts(
+    shelf: Shelf, at: int, deaths: int
+) -> None:
+    host = FakeHost()
+    values = [host.samples([NOW_US + n * S]) for n in range(5)]
+    values.insert(at, KILLER)
+    records = shelf.append(Stream.SAMPLES, *values)
+    # A start that dies with a whole batch in hand, unless the killer is its first; then three.
+    assert deaths_until_all_is_stored(shelf, records) == deaths
+    assert shelf.one("select count(*) from samples") == 10
+    rows = shelf.rows('select reason, "offset", payload from quarantine')
+    assert rows == [("kills_the_collector", at, KILLER)]
+    assert shelf.one("select count(*) from attempts") == 0
+
+
+@pytest.mark.usefixtures("killing_intake")
+def test_f22_two_records_that_kill_cost_only_themselves(shelf: Shelf) -> None:
+    host = FakeHost()
+    good = [host.samples([NOW_US + n * S]) for n in range(3)]
+    records = shelf.append(Stream.SAMPLES, good[0], KILLER, KILLER, good[1], good[2])
+    assert deaths_until_all_is_stored(shelf, records) <= 8
+    assert shelf.one("select count(*) from samples") == 6
+    assert shelf.one("select count(*) from quarantine") == 2
+
+
+@pytest.mark.parametrize("error", [RetryableError, PermanentError])
+@pytest.mark.parametrize("is_same_process", [True, False])
+def test_f29_what_cannot_be_stored_for_long_is_not_taken_for_a_killer(
+    shelf: Shelf,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[Exception],
+    is_same_process: bool,
+) -> None:
+    records = shelf.append(Stream.SAMPLES, FakeHost().samples([NOW_US]))
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write", lambda *_: (_ for _ in ()).throw(error("locked")))
+        for _ in range(3 * attempts.STARTS_MAX):
+            with pytest.raises(error):
+                shelf.writer.store(records, shelf.claims)
+            assert shelf.one(STARTS) == 0
+            if is_same_process:
+                shelf.writer.forget()
+            else:
+                shelf.start()
+    shelf.writer.store(records, shelf.claims)
+    assert shelf.one("select count(*) from samples") == 2
+    assert shelf.one("select count(*) from quarantine") == 0
+
+
+def test_f28_a_database_that_goes_away_in_the_middle_counts_once_for_a_process(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the start cannot be taken back, but the same process does not count again."""
+    records = shelf.append(Stream.SAMPLES, FakeHost().samples([NOW_US]))
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write", lambda *_: (_ for _ in ()).throw(RetryableError("gone")))
+        patch.setattr(attempts, "take_back", lambda *_: None)
+        for _ in range(3 * attempts.STARTS_MAX):
+            with pytest.raises(RetryableError):
+                shelf.writer.store(records, shelf.claims)
+            shelf.writer.forget()
+        assert shelf.one(STARTS) == 1
+    shelf.writer.store(records, shelf.claims)
+    assert shelf.one("select count(*) from samples") == 2
