@@ -13,8 +13,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.responses import StreamingResponse
 
 from dashboard import seat
-from dashboard.access.audiences import Audiences
-from dashboard.broadcast import Sources
+from dashboard.broadcast import Broadcaster, Sources
 from dashboard.past import SAMPLES_SPAN_S_MAX
 from dashboard.view import View, Window
 from telemetry.catalogue import CATALOGUE
@@ -30,7 +29,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 EVENT_COLUMNS = ("time", "host", "gpu", "kind", "code", "message", "detail")
 
 
-def add_routes(server: FastAPI, audiences: Audiences) -> None:
+def add_routes(server: FastAPI, broadcaster: Broadcaster) -> None:
     """Add the routes to the web application. Their addresses are those of the Hosts page."""
     busy: set[object] = set()
 
@@ -38,7 +37,7 @@ def add_routes(server: FastAPI, audiences: Audiences) -> None:
     async def samples(request: Request) -> Response:
         """Every reading of one accelerator in a range, in the driver's own units."""
         view = View.parse("/host", request.url.query)
-        sources = (await audiences.ready(request.scope["visit"].identity.audience)).sources()
+        sources = broadcaster.sources()
         gpu_id = _accelerator(sources, view)
         slow = request.query_params.get("group") == Group.SLOW
         if gpu_id is None:
@@ -52,7 +51,7 @@ def add_routes(server: FastAPI, audiences: Audiences) -> None:
     async def events(request: Request) -> Response:
         """What happened on one host in a range, with all evidence."""
         view = View.parse("/host", request.url.query)
-        sources = (await audiences.ready(request.scope["visit"].identity.audience)).sources()
+        sources = broadcaster.sources()
         host = seat.find_host(sources.picture, view)
         if host is None:
             return _refused(404, "there is no such host")

@@ -1,131 +1,26 @@
 """The whole collector between a real broker and a real database, while things go wrong."""
 
 import contextlib
-import gc
-import logging
-import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
-from collector.run import Collector
-from collector.settings import CollectorSettings, MigrateSettings
-from collector.topics import ensure_topics
 from simulator.services import Service
-from telemetry.clock import SystemClock
-from telemetry.stop import StopSignal
 from telemetry.streams import Stream
 from tests.fix_collector import FakeHost
+from tests.fix_pipe import PARTITIONS, Pipe, now_us
 from tests.fix_proxy import Proxy
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("sockets_left_by_the_client"),
     # kafka-python 3.0.12 leaves sockets of failed connections to the collector of garbage.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
-
-PATIENCE_S = 40.0
-PARTITIONS = 2
-
-
-class Pipe:
-    """A topic prefix, a database, and collectors that a test starts and stops."""
-
-    def __init__(self, bootstrap: str, prefix: str, url: str) -> None:
-        self.url = url
-        self.common: dict[str, Any] = {"kafka_bootstrap": bootstrap, "kafka_topic_prefix": prefix}
-        self.bootstrap = bootstrap
-        self.prefix = prefix
-        self._running: list[tuple[StopSignal, threading.Thread]] = []
-        self._failures: list[BaseException] = []
-
-    def make_topics(self) -> None:
-        ensure_topics(MigrateSettings(**self.common, topic_partitions=PARTITIONS))
-
-    def delete_topic(self, stream: Stream) -> None:
-        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
-        admin.delete_topics([f"{self.prefix}.{stream}"])
-        admin.close()
-
-    def start(self, url: str | None = None, **settings: Any) -> StopSignal:
-        chosen = CollectorSettings(
-            **self.common,
-            **settings,
-            database_url=url or self.url,
-            collector_group=f"group-{self.prefix}",
-            collector_instance=f"c{len(self._running)}",
-        )
-        stop = StopSignal()
-        thread = threading.Thread(target=self._run, args=(chosen, stop), daemon=True)
-        thread.start()
-        self._running.append((stop, thread))
-        return stop
-
-    def _run(self, settings: CollectorSettings, stop: StopSignal) -> None:
-        try:
-            Collector(settings, SystemClock(), stop).run()
-        except BaseException as error:  # noqa: BLE001 - told to the test at its end
-            self._failures.append(error)
-
-    def stop_all(self) -> None:
-        for stop, _ in self._running:
-            stop.set()
-        for _, thread in self._running:
-            thread.join(PATIENCE_S)
-            assert not thread.is_alive()
-        self._running.clear()
-        assert self._failures == []
-
-    def send(self, stream: Stream, host: FakeHost, *values: bytes, **options: Any) -> None:
-        options = {"enable_idempotence": False, "acks": "all", "linger_ms": 5} | options
-        producer = KafkaProducer(bootstrap_servers=self.bootstrap, **options)
-        topic = f"{self.prefix}.{stream}"
-        futures = [producer.send(topic, key=host.key, value=value) for value in values]
-        for future in futures:
-            future.get(timeout=20)
-        producer.close(timeout=5)
-
-    def one(self, query: str) -> Any:
-        with psycopg.connect(self.url) as connection:
-            row = connection.execute(query).fetchone()
-        return row[0] if row else None
-
-    def wait_for(self, query: str, expected: Any) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while (got := self.one(query)) != expected and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert got == expected
-
-    def rows(self) -> str:
-        return "select count(*) from samples"
-
-
-@pytest.fixture(autouse=True)
-def sockets_left_by_the_client() -> Iterator[None]:
-    level = logging.getLogger("kafka").level
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # kept log entries keep the sockets too
-    yield
-    logging.getLogger("kafka").setLevel(level)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
-        gc.collect()
-
-
-@pytest.fixture
-def pipe(broker: str, topic_prefix: str, collector_url: str) -> Iterator[Pipe]:
-    made = Pipe(broker, topic_prefix, collector_url)
-    made.make_topics()
-    yield made
-    made.stop_all()
-
-
-def now_us() -> int:
-    return SystemClock().now_us()
 
 
 def test_messages_become_rows_and_a_restart_repeats_none(pipe: Pipe) -> None:
@@ -147,7 +42,7 @@ def test_messages_become_rows_and_a_restart_repeats_none(pipe: Pipe) -> None:
     assert pipe.one("select min(owner_epoch) from stream_offsets") == 2
 
 
-def test_what_the_group_believes_does_not_matter(pipe: Pipe, monkeypatch: Any) -> None:
+def test_f24_what_the_group_believes_does_not_matter(pipe: Pipe, monkeypatch: Any) -> None:
     monkeypatch.setattr("collector.consumer.Consumer.tell_group", lambda *_: None)
     host = FakeHost()
     pipe.send(Stream.SAMPLES, host, host.samples([now_us()]))
@@ -159,7 +54,7 @@ def test_what_the_group_believes_does_not_matter(pipe: Pipe, monkeypatch: Any) -
     assert pipe.one("select repeated_messages from host_marks") == 0
 
 
-def test_a_database_set_back_is_filled_again_from_the_log(pipe: Pipe) -> None:
+def test_f28_a_database_set_back_is_filled_again_from_the_log(pipe: Pipe) -> None:
     host = FakeHost()
     pipe.send(Stream.SAMPLES, host, *[host.samples([now_us()]) for _ in range(6)])
     pipe.start()
@@ -173,7 +68,7 @@ def test_a_database_set_back_is_filled_again_from_the_log(pipe: Pipe) -> None:
     pipe.wait_for(pipe.rows(), 12)
 
 
-def test_a_topic_made_again_is_a_new_log(pipe: Pipe, caplog: pytest.LogCaptureFixture) -> None:
+def test_f27_a_topic_made_again_is_a_new_log(pipe: Pipe, caplog: pytest.LogCaptureFixture) -> None:
     host = FakeHost()
     pipe.send(Stream.SAMPLES, host, *[host.samples([now_us()]) for _ in range(8)])
     pipe.start()
@@ -188,7 +83,7 @@ def test_a_topic_made_again_is_a_new_log(pipe: Pipe, caplog: pytest.LogCaptureFi
     assert "made again" in caplog.text
 
 
-def test_a_bomb_between_good_messages_costs_only_itself(pipe: Pipe) -> None:
+def test_f22_a_bomb_between_good_messages_costs_only_itself(pipe: Pipe) -> None:
     host = FakeHost()
     pipe.send(Stream.SAMPLES, host, host.samples([now_us()]))
     bomb = {"compression_type": "zstd", "max_request_size": 1 << 26, "batch_size": 1 << 26}
@@ -199,7 +94,7 @@ def test_a_bomb_between_good_messages_costs_only_itself(pipe: Pipe) -> None:
     assert pipe.one("select reason from quarantine") == "unreadable_batch"
 
 
-def test_a_lost_database_is_waited_for_and_nothing_is_lost_or_twice(
+def test_f28_a_lost_database_is_waited_for_and_nothing_is_lost_or_twice(
     pipe: Pipe, proxy_to: Callable[[str], Proxy]
 ) -> None:
     proxy = proxy_to(pipe.url)
@@ -215,7 +110,7 @@ def test_a_lost_database_is_waited_for_and_nothing_is_lost_or_twice(
     assert pipe.one("select stored_messages from host_marks") == 40
 
 
-def test_two_collectors_share_and_one_takes_over(pipe: Pipe) -> None:
+def test_f26_two_collectors_share_and_one_takes_over(pipe: Pipe) -> None:
     hosts = [FakeHost(f"node-{n}") for n in range(12)]
     shared = "select count(*) = 2 and bool_and(lag <> '{}') from collectors"
     first = pipe.start()
@@ -284,7 +179,7 @@ def test_a_broker_that_is_killed_and_comes_back_is_read_on(
     pipe.stop_all()
 
 
-def test_offsets_that_the_broker_deleted_are_written_down(pipe: Pipe) -> None:
+def test_f27_offsets_that_the_broker_deleted_are_written_down(pipe: Pipe) -> None:
     host = FakeHost()
     pipe.start()
     pipe.wait_for("select count(*) from stream_offsets", 3 * PARTITIONS)

@@ -124,9 +124,9 @@ class Program:
     def _look(self) -> None:
         assert self._process is not None
         with contextlib.suppress(OSError):
-            status = Path(f"/proc/{self._process.pid}/status").read_text()
-            peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-            self.peak_kibibytes = max(self.peak_kibibytes, int(peak.split()[1]))
+            for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM"):  # one that has ended has no such line
+                    self.peak_kibibytes = max(self.peak_kibibytes, int(line.split()[1]))
 
 
 def agents(count: int, folder: Path, bootstrap: str, prefix: str, mutant: str) -> list[Program]:

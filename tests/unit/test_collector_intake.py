@@ -65,7 +65,7 @@ def test_bytes_that_are_no_message_have_no_sender(value: bytes, expected: str) -
     assert (outcome.reason, outcome.header) == (expected, None)
 
 
-def test_an_unknown_version_is_refused() -> None:
+def test_f23_an_unknown_version_is_refused() -> None:
     value = bytearray(FakeHost().samples([NOW_US]))
     value[4] = 99
     assert reason(bytes(value)) == "version"

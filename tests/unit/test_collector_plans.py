@@ -65,13 +65,13 @@ def test_reading_goes_on_where_it_stopped() -> None:
     assert (start.offset, start.lost, start.note) == (50, None, "")
 
 
-def test_what_the_log_no_longer_holds_is_lost_and_said() -> None:
+def test_f27_what_the_log_no_longer_holds_is_lost_and_said() -> None:
     start = decide(50, 70, is_cut_short=False)
     assert (start.offset, start.lost) == (70, (50, 69))
     assert "20 messages" in start.note
 
 
-def test_a_log_that_was_cut_short_is_read_from_its_start() -> None:
+def test_f27_a_log_that_was_cut_short_is_read_from_its_start() -> None:
     start = decide(50, 10, is_cut_short=True)
     assert (start.offset, start.lost) == (10, None)
     assert "cut short" in start.note

@@ -64,7 +64,7 @@ def test_whole_batches_come_through(codec: int) -> None:
 
 
 @pytest.mark.parametrize("codec", [1, 4])
-def test_a_bomb_becomes_one_record_at_the_last_offset(codec: int) -> None:
+def test_f22_a_bomb_becomes_one_record_at_the_last_offset(codec: int) -> None:
     bomb = batch_of([b"small", bytes(LIMIT + 1), b"small"], codec)
     assert len(bomb) < LIMIT // 100
     (record,) = read(bomb)
@@ -80,7 +80,7 @@ def test_just_below_the_limit_is_read(codec: int) -> None:
 
 
 @pytest.mark.parametrize("codec", [2, 3, 5, 7])
-def test_other_codecs_are_refused(codec: int) -> None:
+def test_f22_other_codecs_are_refused(codec: int) -> None:
     data = bytearray(batch_of([b"x"]))
     struct.pack_into(">h", data, 21, codec)
     crc = crc32c.crc32c(data[DefaultRecordBatch.ATTRIBUTES_OFFSET :])
@@ -90,7 +90,7 @@ def test_other_codecs_are_refused(codec: int) -> None:
     assert b"codec" in record.headers[0][1]
 
 
-def test_a_wrong_checksum_is_one_record() -> None:
+def test_f21_a_wrong_checksum_is_one_record() -> None:
     data = bytearray(batch_of([b"one", b"two"]))
     data[-1] ^= 1
     (record,) = read(bytes(data))

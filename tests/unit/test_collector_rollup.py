@@ -88,7 +88,7 @@ def brute_force(values: list[bytes], period_us: int) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_sums_equal_a_recomputation(seed: int) -> None:
+def test_f33_sums_equal_a_recomputation(seed: int) -> None:
     chance = random.Random(seed)
     values = []
     for host in range(4):
@@ -121,7 +121,7 @@ def test_sums_come_in_key_order_over_facilities() -> None:
     assert len(keys) == 4
 
 
-def test_out_of_range_is_missing_and_counted() -> None:
+def test_f34_out_of_range_is_missing_and_counted() -> None:
     metric = CATALOGUE.by_name["utilization_gpu_percent"]
     column = np.array([[[0, 101, -1, 100]]], dtype=np.int16)
     absent = np.array([[[True, False, True, False]]])

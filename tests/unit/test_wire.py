@@ -83,11 +83,11 @@ GOLDEN_MESSAGES = {
 
 
 @pytest.mark.parametrize("name", sorted(GOLDEN_MESSAGES))
-def test_released_version_still_encodes_to_its_golden_file(name: str) -> None:
+def test_f23_released_version_still_encodes_to_its_golden_file(name: str) -> None:
     assert GOLDEN_MESSAGES[name] == (GOLDEN / name).read_bytes()
 
 
-def test_golden_samples_still_decode_to_the_same_values() -> None:
+def test_f23_golden_samples_still_decode_to_the_same_values() -> None:
     message = wire.decode((GOLDEN / "v1-samples.bin").read_bytes())
     samples = packing.unpack(message)
     assert message.header.host == "node-0001"
@@ -97,7 +97,7 @@ def test_golden_samples_still_decode_to_the_same_values() -> None:
     assert samples.columns["utilization_encoder_percent"] == [0, 0, None, 1, None, 1]
 
 
-def test_golden_events_and_queues_still_decode_to_the_same_records() -> None:
+def test_f23_golden_events_and_queues_still_decode_to_the_same_records() -> None:
     events = wire.decode((GOLDEN / "v1-events.bin").read_bytes())
     queues = wire.decode((GOLDEN / "v1-queues.bin").read_bytes())
     assert wire.decode_events(events) == EVENTS
@@ -229,7 +229,7 @@ def test_one_accelerator_twice_in_a_message_is_refused() -> None:
         wire.decode(data)
 
 
-def test_a_metric_of_a_later_version_is_skipped_and_its_neighbours_are_read() -> None:
+def test_f23_a_metric_of_a_later_version_is_skipped_and_its_neighbours_are_read() -> None:
     known, later = CATALOGUE.by_id[1], struct.pack("<HB", 9999, 4)
     header = wire.SamplesHeader(
         tenant="t",
@@ -246,7 +246,7 @@ def test_a_metric_of_a_later_version_is_skipped_and_its_neighbours_are_read() ->
     assert samples.columns == {known.name: [77]}
 
 
-def test_fields_of_a_later_version_are_skipped() -> None:
+def test_f23_fields_of_a_later_version_are_skipped() -> None:
     head = msgspec.msgpack.encode([*msgspec.to_builtins(HEADER), "a field of the future"])
     body = msgspec.msgpack.encode([msgspec.to_builtins(QUEUES[0]) | {"tag_of_2027": 1}])
     prefix = wire.PREFIX.pack(wire.MAGIC, wire.VERSION + 1, 3, len(head), len(body))
@@ -256,7 +256,7 @@ def test_fields_of_a_later_version_are_skipped() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_numbers_that_are_not_finite_are_refused(value: float) -> None:
+def test_f34_numbers_that_are_not_finite_are_refused(value: float) -> None:
     snapshot = QueueSnapshot(time_us=1, source="vllm", queue="q", waiting=value)
     message = wire.decode(wire.encode_queues(HEADER, [snapshot]))
     with pytest.raises(DecodeError, match="not_finite"):
