@@ -52,6 +52,8 @@ def web_server(chosen: DashboardSettings) -> uvicorn.Config:
         log_level="warning",
         lifespan="on",
         server_header=False,
+        # Who is at the other end is read from the connection, never from a header.
+        proxy_headers=False,
         ws="websockets-sansio",
         ws_max_size=SOCKET_MESSAGE_BYTES_MAX,
         # Deflating each viewer's copy of a frame costs more than the network it saves.

@@ -13,7 +13,8 @@ from fastapi import FastAPI, Request, Response
 from starlette.responses import StreamingResponse
 
 from dashboard import seat
-from dashboard.broadcast import Broadcaster, Sources
+from dashboard.access.audiences import Audiences
+from dashboard.broadcast import Sources
 from dashboard.past import SAMPLES_SPAN_S_MAX
 from dashboard.view import View, Window
 from telemetry.catalogue import CATALOGUE
@@ -29,7 +30,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 EVENT_COLUMNS = ("time", "host", "gpu", "kind", "code", "message", "detail")
 
 
-def add_routes(server: FastAPI, broadcaster: Broadcaster) -> None:
+def add_routes(server: FastAPI, audiences: Audiences) -> None:
     """Add the routes to the web application. Their addresses are those of the Hosts page."""
     busy: set[object] = set()
 
@@ -37,7 +38,7 @@ def add_routes(server: FastAPI, broadcaster: Broadcaster) -> None:
     async def samples(request: Request) -> Response:
         """Every reading of one accelerator in a range, in the driver's own units."""
         view = View.parse("/host", request.url.query)
-        sources = broadcaster.sources()
+        sources = (await audiences.ready(request.scope["visit"].identity.audience)).sources()
         gpu_id = _accelerator(sources, view)
         slow = request.query_params.get("group") == Group.SLOW
         if gpu_id is None:
@@ -51,7 +52,7 @@ def add_routes(server: FastAPI, broadcaster: Broadcaster) -> None:
     async def events(request: Request) -> Response:
         """What happened on one host in a range, with all evidence."""
         view = View.parse("/host", request.url.query)
-        sources = broadcaster.sources()
+        sources = (await audiences.ready(request.scope["visit"].identity.audience)).sources()
         host = seat.find_host(sources.picture, view)
         if host is None:
             return _refused(404, "there is no such host")

@@ -1,15 +1,20 @@
 """The outermost layer of the web server: what every request and every answer must satisfy.
 
-Owns Host and Origin checks, the body cap, the shape of callback bodies, and security headers.
+Owns Host and Origin checks, the body cap, the shape of callback bodies, how long a client may
+take, and security headers; who may ask for what is decided by `access/gate.py`, and answered here.
 Pure ASGI, so that pages, assets, sockets and Dash's own routes all pass through it.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
+
+from dashboard.access.gate import Gate, Refusal
+from dashboard.access.identity import asking
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +25,13 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CALLBACK_PATH = "/_dash-update-component"
-# Dash opens this route by itself; no page of ours uses it (see `live.py`).
-CLOSED_PATHS = ("/_dash-ws-callback",)
+PROGRAM_FOLDERS = ("/assets/", "/_dash-component-suites/")
 PART_MAX = 64
+# A client that takes longer to send a body, or to take a part of an answer, is cut off.
+BODY_S_MAX = 15.0
+SEND_S_MAX = 30.0
+# Closing codes of a socket say the same as statuses of a request.
+CLOSE_CODE = 4000
 
 
 class _Property(msgspec.Struct):
@@ -79,13 +88,17 @@ class Guard:
         self,
         app: App,
         *,
+        gate: Gate,
         host_names: Collection[str],
+        public_url: str,
         body_bytes_max: int,
         callback_shapes: Callable[[], MutableMapping[str, tuple[int, int]]],
         policy: Callable[[], str],
     ) -> None:
         self._app = app
+        self._gate = gate
         self._host_names = host_names
+        self._public_url = public_url.rstrip("/")
         self._body_bytes_max = body_bytes_max
         self._callback_shapes = callback_shapes
         self._policy = policy
@@ -95,17 +108,21 @@ class Guard:
         if scope["type"] == "websocket":
             await self._guard_socket(scope, receive, send)
         elif scope["type"] == "http":
-            await self._guard_request(scope, receive, self._with_headers(send))
+            await self._guard_request(scope, receive, self._with_headers(scope, send))
         else:
             await self._app(scope, receive, send)
 
     async def _guard_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        origin = urlsplit(_header(scope, b"origin")).netloc
-        host = _header(scope, b"host")
-        refused = scope["path"] in CLOSED_PATHS or not self._knows(host) or origin != host
-        if refused:
+        refusal: Refusal | None = None
+        if not self._knows(_header(scope, b"host")) or not self._is_own_origin(scope):
+            refusal = Refusal(403, "this socket is for our own pages")
+        elif isinstance(verdict := self._gate.decide(scope), Refusal):
+            refusal = verdict
+        else:
+            scope["visit"] = verdict
+        if refusal is not None:
             await receive()
-            await send({"type": "websocket.close", "code": 4403})
+            await send({"type": "websocket.close", "code": CLOSE_CODE + refusal.status})
             return
         await self._app(scope, receive, send)
 
@@ -113,10 +130,36 @@ class Guard:
         if not self._knows(_header(scope, b"host")):
             await _answer(send, 421, "this name is not served here; see `allowed_hosts`")
             return
-        if scope["method"] in ("GET", "HEAD"):
-            await self._app(scope, receive, send)
+        verdict = self._gate.decide(scope)
+        if isinstance(verdict, Refusal):
+            await _answer(send, verdict.status, verdict.reason, verdict.location)
             return
-        body = await self._read(receive)
+        scope["visit"] = verdict
+        token = asking.set(verdict.identity if verdict else None)
+        try:
+            if scope["method"] in ("GET", "HEAD"):
+                await self._app(scope, receive, send)
+            else:
+                await self._guard_body(scope, receive, send)
+        finally:
+            asking.reset(token)
+
+    async def _guard_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._is_of_own_page(scope):
+            await _answer(send, 403, "this is for our own pages")
+            return
+        if _header(scope, b"content-type").partition(";")[0].strip() != "application/json":
+            await _answer(send, 415, "send JSON")
+            return
+        if _header(scope, b"content-encoding"):
+            await _answer(send, 415, "send it as it is")
+            return
+        try:
+            async with asyncio.timeout(BODY_S_MAX):
+                body = await self._read(receive)
+        except TimeoutError:
+            await _answer(send, 408, f"the body took longer than {BODY_S_MAX:.0f} s")
+            return
         if body is None:
             await _answer(send, 413, f"the body is larger than {self._body_bytes_max} bytes")
             return
@@ -124,6 +167,26 @@ class Guard:
             await _answer(send, 400, reason)
             return
         await self._app(scope, _replay(body, receive), send)
+
+    def _is_own_origin(self, scope: Scope) -> bool:
+        """Whether a page of ours asks. Browsers send the origin with sockets and changes."""
+        origin = _header(scope, b"origin")
+        parts = urlsplit(origin)
+        return bool(origin) and (
+            origin == self._public_url
+            or (parts.scheme in ("http", "https") and parts.netloc == _header(scope, b"host"))
+        )
+
+    def _is_of_own_page(self, scope: Scope) -> bool:
+        """Whether a change is asked for by a page of ours, or by no browser at all."""
+        names = {key for key, _ in scope["headers"]}
+        site = _header(scope, b"sec-fetch-site")
+        if b"sec-fetch-site" in names and site not in ("same-origin", "none"):
+            return False
+        if b"origin" in names:
+            return self._is_own_origin(scope)
+        # No browser sends a change without either; but only reading is done for what is no browser.
+        return site == "same-origin" or scope["path"] == CALLBACK_PATH
 
     def _knows(self, host: str) -> bool:
         return (urlsplit(f"//{host}").hostname or "") in self._host_names
@@ -165,11 +228,14 @@ class Guard:
         )
         return next((reason for is_odd, reason in checks if is_odd), "")
 
-    def _with_headers(self, send: Send) -> Send:
+    def _with_headers(self, scope: Scope, send: Send) -> Send:
         policy = self._policy()
+        # Scripts and styles are the same for all who may have them, and come with every page.
+        is_program = scope["path"].startswith(PROGRAM_FOLDERS)
 
         async def wrapped(message: Message) -> None:
             if message["type"] == "http.response.start":
+                given = [*message.get("headers", [])]
                 own = {
                     b"content-security-policy": policy.encode(),
                     b"x-content-type-options": b"nosniff",
@@ -178,9 +244,13 @@ class Guard:
                     b"cross-origin-opener-policy": b"same-origin",
                     b"cross-origin-resource-policy": b"same-origin",
                     b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
+                    b"vary": b"Cookie",
                 }
-                message["headers"] = [*message.get("headers", []), *own.items()]
-            await send(message)
+                if not is_program and all(key.lower() != b"cache-control" for key, _ in given):
+                    own[b"cache-control"] = b"no-store"
+                message["headers"] = [*given, *own.items()]
+            async with asyncio.timeout(SEND_S_MAX):
+                await send(message)
 
         return wrapped
 
@@ -203,8 +273,10 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-async def _answer(send: Send, status: int, reason: str) -> None:
+async def _answer(send: Send, status: int, reason: str, location: str = "") -> None:
     body = msgspec.json.encode({"error": reason})
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if location:
+        headers.append((b"location", location.encode("latin-1", "replace")))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -10,9 +10,12 @@ import asyncio
 import contextlib
 
 import msgspec
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from dashboard.access.audiences import Audiences
+from dashboard.access.gate import Visit
+from dashboard.access.routes import page_roles
 from dashboard.broadcast import Broadcaster, TooManyViewers
 from dashboard.maps import describe
 from dashboard.markup import encode
@@ -22,6 +25,8 @@ from dashboard.view import View
 SUBSCRIPTION_BYTES_MAX = 4096
 # A viewer that takes nothing for this long is cut off; it comes back by itself.
 SEND_TIMEOUT_S = 20.0
+# How often it is looked whether whoever opened a socket is still let in.
+KNOWN_EVERY_S = 10.0
 
 
 class Subscription(msgspec.Struct):
@@ -41,33 +46,58 @@ class Subscription(msgspec.Struct):
 
 
 def add_routes(
-    server: FastAPI, broadcaster: Broadcaster, paths: frozenset[str], build: str
+    server: FastAPI,
+    audiences: Audiences,
+    paths: frozenset[str],
+    build: str,
+    *,
+    can_log_out: bool,
 ) -> None:
     """Add the routes. `paths` are the pages that have a live view; a new `build` reloads them."""
 
     @server.websocket("/live")
     async def live(socket: WebSocket) -> None:
         await socket.accept()
-        with contextlib.suppress(WebSocketDisconnect):
-            await _serve(socket, broadcaster, paths, build)
+        visit: Visit = socket.scope["visit"]
+        mine = frozenset(path for path in paths if visit.identity.role in page_roles(path))
+        try:
+            broadcaster = audiences.of(visit.identity.audience)
+        except TooManyViewers as error:
+            await socket.close(4429, str(error))
+            return
+        leaving = asyncio.create_task(_close_when_unknown(socket, visit))
+        try:
+            with contextlib.suppress(WebSocketDisconnect):
+                await _serve(socket, audiences, broadcaster, mine, build)
+        finally:
+            await _end(leaving)
+
+    @server.get("/me")
+    async def me(request: Request) -> Response:
+        """Tell a page who looks at it."""
+        identity = request.scope["visit"].identity
+        shown = {"name": identity.name, "role": identity.role, "can_log_out": can_log_out}
+        return Response(msgspec.json.encode(shown), media_type="application/json")
 
     @server.get("/frame/{name}")
-    async def frame(name: str) -> Response:
-        content = broadcaster.blob(name)
+    async def frame(request: Request, name: str) -> Response:
+        content = audiences.of(request.scope["visit"].identity.audience).blob(name)
         if content is None:
             return Response(status_code=404)
         headers = {"content-encoding": "gzip", "cache-control": "private, max-age=60, immutable"}
         return Response(content, headers=headers, media_type="application/octet-stream")
 
     @server.get("/find")
-    async def find(q: str = "") -> Response:
+    async def find(request: Request, q: str = "") -> Response:
         """Answer the search box."""
+        broadcaster = await audiences.ready(request.scope["visit"].identity.audience)
         body = encode({"children": await search(q, broadcaster.sources())})
         return Response(body, media_type="application/json")
 
     @server.get("/cell")
-    async def cell(n: int, facility: str = "") -> Response:
+    async def cell(request: Request, n: int, facility: str = "") -> Response:
         """Name what is in a cell of a mosaic: what a map shows under the pointer."""
+        broadcaster = await audiences.ready(request.scope["visit"].identity.audience)
         picture = broadcaster.picture
         if facility and picture.facility(facility) is None:
             return Response(status_code=404)
@@ -79,7 +109,11 @@ def add_routes(
 
 
 async def _serve(
-    socket: WebSocket, broadcaster: Broadcaster, paths: frozenset[str], build: str
+    socket: WebSocket,
+    audiences: Audiences,
+    broadcaster: Broadcaster,
+    paths: frozenset[str],
+    build: str,
 ) -> None:
     """Send one view after the other, as the page asks for them, until it leaves."""
     sender: asyncio.Task[None] | None = None
@@ -92,6 +126,11 @@ async def _serve(
                 await socket.close(4400)
                 return
             mark = msgspec.json.encode({"ask": wanted.ask, "build": build})
+            try:
+                audiences.check_room()
+            except TooManyViewers as error:
+                await socket.close(4429, str(error))
+                return
             view = View.parse(wanted.path, wanted.search)
             sender = asyncio.create_task(
                 _send(socket, broadcaster, view, mark, with_frames=wanted.frames)
@@ -99,6 +138,14 @@ async def _serve(
     finally:
         if sender is not None:
             await _end(sender)
+
+
+async def _close_when_unknown(socket: WebSocket, visit: Visit) -> None:
+    """Close a socket when the login that opened it is over; looking counts as use of it."""
+    while visit.is_known():  # noqa: ASYNC110 - a store is asked; nothing tells
+        await asyncio.sleep(KNOWN_EVERY_S)
+    with contextlib.suppress(RuntimeError):
+        await socket.close(4401, "this login is over")
 
 
 def _read(text: str, paths: frozenset[str]) -> Subscription | None:

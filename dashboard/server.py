@@ -18,7 +18,14 @@ from dash import Dash, register_page
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from dashboard import export, shell
+from dashboard import elements, export, shell
+from dashboard.access.audiences import Audiences
+from dashboard.access.gate import Door, Gate, OpenDoor
+from dashboard.access.identity import LOCAL, Audience, asking
+from dashboard.access.oidc import OidcDoor
+from dashboard.access.proxy import ProxyDoor
+from dashboard.access.routes import Routes, page_roles
+from dashboard.access.sessions import Sessions
 from dashboard.broadcast import Broadcaster
 from dashboard.guard import App, Guard, content_security_policy
 from dashboard.live import add_routes
@@ -36,14 +43,31 @@ def build(settings: DashboardSettings) -> App:
     modules = {path: import_module(name) for path, name in PAGES.items()}
     clock = SystemClock()
     queries = Queries(settings, clock)
-    broadcaster = Broadcaster(
-        queries,
-        {path: module.render for path, module in modules.items()},
+    renders = {path: module.render for path, module in modules.items()}
+
+    def broadcaster(audience: Audience) -> Broadcaster:
+        return Broadcaster(
+            queries.seen_by(audience),
+            renders,
+            clock,
+            tick_interval_s=settings.tick_interval_s,
+            viewers_max=settings.viewers_max,
+            views_max=settings.views_max,
+        )
+
+    audiences = Audiences(
+        broadcaster,
         clock,
-        tick_interval_s=settings.tick_interval_s,
         viewers_max=settings.viewers_max,
-        views_max=settings.views_max,
+        audiences_max=settings.audiences_max,
     )
+    sessions = Sessions(
+        clock,
+        file=settings.sessions_file,
+        idle_s=settings.session_idle_s,
+        absolute_s=settings.session_absolute_s,
+    )
+    door = _door(settings, sessions, clock)
     dash: list[Dash] = []
 
     @contextlib.asynccontextmanager
@@ -55,7 +79,8 @@ def build(settings: DashboardSettings) -> App:
         for prepare in backend._before_request_funcs:  # noqa: SLF001
             await prepare() if inspect.iscoroutinefunction(prepare) else prepare()
         await queries.open()
-        task = asyncio.create_task(broadcaster.run())
+        always = LOCAL.audience if settings.access == "none" else None
+        task = asyncio.create_task(audiences.run(always))
         try:
             yield
         finally:
@@ -63,13 +88,24 @@ def build(settings: DashboardSettings) -> App:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
             await queries.close()
+            sessions.close()
 
     server = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    add_routes(server, broadcaster, frozenset(PAGES), version("fleetgauge"))
-    export.add_routes(server, broadcaster)
+    can_log_out = isinstance(door, OidcDoor)
+    add_routes(server, audiences, frozenset(PAGES), version("fleetgauge"), can_log_out=can_log_out)
+    export.add_routes(server, audiences)
+    if isinstance(door, OidcDoor):
+        door.add_routes(server)
     dash.append(_dash(server, modules))
     server.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=3)
-    return _guarded(server, dash[0], settings)
+    gate = Gate(door, Routes(PAGES, with_login=bool(door.login_path)))
+    return _guarded(server, dash[0], settings, gate)
+
+
+def _door(settings: DashboardSettings, sessions: Sessions, clock: SystemClock) -> Door:
+    if settings.access == "oidc":
+        return OidcDoor(settings, sessions, clock)
+    return ProxyDoor(settings) if settings.access == "proxy" else OpenDoor()
 
 
 def _dash(server: FastAPI, modules: dict[str, ModuleType]) -> Dash:
@@ -99,7 +135,9 @@ def _dash(server: FastAPI, modules: dict[str, ModuleType]) -> Dash:
             order=order,
             layout=_layout(path, module),
         )
-    app.layout = shell.layout(list(PAGES), [module.NAME for module in modules.values()])
+    app.layout = lambda: shell.layout(
+        {path: module.NAME for path, module in modules.items() if _may_open(path)}
+    )
     shell.add_callbacks(app)
     return app
 
@@ -109,12 +147,20 @@ def _layout(path: str, module: ModuleType) -> Any:
 
     def layout(**values: object) -> Any:
         view = View.of(path, values)
+        if not _may_open(path):
+            return shell.page(view, [elements.empty("Not for your role", "Ask an administrator.")])
         return shell.page(view, module.layout(view))
 
     return layout
 
 
-def _guarded(server: FastAPI, app: Dash, settings: DashboardSettings) -> App:
+def _may_open(path: str) -> bool:
+    """Whether whoever asks may open a page; Dash itself asks too, when it sets itself up."""
+    identity = asking.get()
+    return identity is None or identity.role in page_roles(path)
+
+
+def _guarded(server: FastAPI, app: Dash, settings: DashboardSettings, gate: Gate) -> App:
     policies: list[str] = []
     shapes: MutableMapping[str, tuple[int, int]] = {}
 
@@ -132,7 +178,9 @@ def _guarded(server: FastAPI, app: Dash, settings: DashboardSettings) -> App:
 
     return Guard(
         server,
+        gate=gate,
         host_names=settings.host_names,
+        public_url=settings.public_url,
         body_bytes_max=settings.body_bytes_max,
         callback_shapes=callback_shapes,
         policy=policy,

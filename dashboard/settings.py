@@ -3,31 +3,25 @@
 Owns the record; loading and `--help` are in `telemetry/settings.py`.
 """
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from dashboard.access.settings import AccessSettings, is_loopback
 from telemetry.settings import LogSettings
 from telemetry.streams import DatabaseSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class DashboardSettings(LogSettings, DatabaseSettings):
+class DashboardSettings(AccessSettings, LogSettings, DatabaseSettings):
     """Where it listens, how often it looks, and its bounds."""
 
     listen_address: Annotated[
         str,
         Meta(pattern=r"^\S+:\d{1,5}$", description="HOST:PORT of the pages; port 0 picks one"),
     ] = "127.0.0.1:8050"
-    listen_remote: Annotated[
-        bool,
-        Meta(
-            description="also listen on addresses other than loopback; there is no login yet, "
-            "so only behind a proxy that has one"
-        ),
-    ] = False
     allowed_hosts: Annotated[
         str,
         Meta(description="further names under which browsers reach the pages, comma-separated"),
@@ -51,19 +45,21 @@ class DashboardSettings(LogSettings, DatabaseSettings):
         int, Meta(ge=1024, le=16 << 20, description="largest request body")
     ] = 64 << 10
 
+    audiences_max: Annotated[
+        int,
+        Meta(ge=1, le=1000, description="tenants and landlords whose fleets are kept in memory"),
+    ] = 32
+
     def __post_init__(self) -> None:
         """Refuse an address that would show the fleet to anybody.
 
         Raises:
-            ValueError: the address is not loopback and `listen_remote` is off.
+            ValueError: the address is not loopback and there is no access control, or that is
+                not complete.
         """
-        if not self.listen_remote and not _is_loopback(self.host):
-            raise ValueError(
-                f"listen_address {self.listen_address} is not loopback; there is no login yet: "
-                "set listen_remote only behind a proxy that has one"
-            )
         if self.port > 65_535:
             raise ValueError(f"listen_address {self.listen_address} has no valid port")
+        self.check_access(is_loopback=is_loopback(self.host))
 
     @property
     def host(self) -> str:
@@ -78,14 +74,5 @@ class DashboardSettings(LogSettings, DatabaseSettings):
     @property
     def host_names(self) -> frozenset[str]:
         """Names that a browser may put into its Host header: all others are refused."""
-        own = {"localhost", "127.0.0.1", "::1", self.host}
+        own = {"localhost", "127.0.0.1", "::1", self.host, urlsplit(self.public_url).hostname or ""}
         return frozenset(own | {name.strip() for name in self.allowed_hosts.split(",")} - {""})
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -4,7 +4,7 @@ Owns the frame of the HTML document, and the search that jumps. Whether the page
 by `assets/10-live.js`, which alone can tell when nothing comes any more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, dcc, html, page_container
@@ -47,11 +47,11 @@ def index_string(version: str) -> str:
 </html>"""
 
 
-def layout(paths: Sequence[str], names: Sequence[str]) -> Component:
-    """Return the document's body: header, page, and what pages share."""
+def layout(pages: Mapping[str, str]) -> Component:
+    """Return the document's body: header, page, and what pages share; `pages` have their names."""
     links = [
         dcc.Link(name, href=path, id=f"nav-{name.lower()}", className="nav-link")
-        for path, name in zip(paths, names, strict=True)
+        for path, name in pages.items()
     ]
     return html.Div(
         [

@@ -66,3 +66,16 @@ def retired_pages(nvml: Any, board: Board) -> tuple[int, int]:
         )
     )
     return single + double, double
+
+
+def unrepairable(nvml: Any, board: Board) -> tuple[int]:
+    """Return whether there is memory beyond repair.
+
+    NOTE: nvml.h (13.5) gives the structure one word, the flag; the binding (13.615) puts a version
+    before it and never looks at the first word, so over such a driver it always says no.
+    """
+    function = nvml._nvmlGetFunctionPointer("nvmlDeviceGetUnrepairableMemoryFlag_v1")  # noqa: SLF001
+    status = nvml.c_nvmlUnrepairableMemory_v1_t()
+    version = status.version
+    nvml._nvmlCheckReturn(function(board.handle, ctypes.byref(status)))  # noqa: SLF001
+    return (status.unrepairableMemory if status.version == version else status.version,)

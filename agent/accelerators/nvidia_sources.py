@@ -168,7 +168,7 @@ CALLS: dict[Group, tuple[Call, ...]] = {
         ),
         Call(("retired_pages_count", "retired_pages_double_bit_count"), memory.retired_pages),
         Call(("retired_pages_pending_flag",), _one("nvmlDeviceGetRetiredPagesPendingStatus")),
-        Call(("unrepairable_memory_flag",), _one("nvmlDeviceGetUnrepairableMemoryFlag_v1")),
+        Call(("unrepairable_memory_flag",), memory.unrepairable),
         Call(
             ("channel_repair_pending_flag", "tpc_repair_pending_flag"),
             lambda nvml, board: nvml.nvmlDeviceGetRepairStatus(board.handle),

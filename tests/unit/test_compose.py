@@ -2,13 +2,16 @@
 
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
+from dashboard.settings import DashboardSettings
 from fleetgauge.__main__ import SUBCOMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +29,7 @@ def variables() -> Iterator[tuple[str, str, str]]:
 
 def test_the_whole_stack_is_there() -> None:
     programs = {"migrate", "collector", "alerts", "dashboard", "facility"}
-    assert set(SERVICES) == {"kafka", "database", *programs}
+    assert set(SERVICES) == {"kafka", "database", "gate", *programs}
     assert all(SERVICES[name]["command"][0] in SUBCOMMANDS for name in programs)
 
 
@@ -34,6 +37,27 @@ def test_the_whole_stack_is_there() -> None:
 def test_published_ports_are_bound_to_loopback(service: str) -> None:
     for port in SERVICES[service].get("ports", []):
         assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)
+
+
+def test_t20_the_dashboard_is_reached_through_the_gate_alone(tmp_path: Path) -> None:
+    """Its port is not published, and only the gate's address and secret are believed."""
+    assert "ports" not in SERVICES["dashboard"]
+    given = tomllib.loads((ROOT / "deploy" / "dashboard.toml").read_text())
+    assert given["access"] == "proxy"
+    assert given["proxy_peers"] == SERVICES["gate"]["networks"]["default"]["ipv4_address"]
+    assert (
+        given["proxy_secret_file"]
+        == f"/run/secrets/{SERVICES['dashboard']['secrets'][0]['target']}"
+    )
+    secret = tmp_path / "secret"
+    secret.write_text("x" * 48)
+    secret.chmod(0o400)
+    given["proxy_secret_file"] = str(secret)
+    settings = msgspec.convert(given, DashboardSettings)
+    assert settings.access_rules[0].role == "admin"
+    conf = STACK["configs"]["gate"]["content"]
+    for name in ("X-Forwarded-User", "X-Forwarded-Groups", "X-Fleetgauge-Secret"):
+        assert conf.count(f"proxy_set_header {name} ") == 1
 
 
 def test_secrets_come_from_the_environment_and_have_no_default() -> None:
@@ -100,7 +124,11 @@ def test_make_env_writes_a_new_secret_once(tmp_path: Path) -> None:
     script.chmod(0o755)
     subprocess.run([script], check=True, capture_output=True, timeout=20)
     first = (tmp_path / ".env").read_text()
-    assert re.fullmatch(r"POSTGRES_PASSWORD=[0-9a-f]{48}\n", first)
+    names = [line.partition("=")[0] for line in first.splitlines()]
+    assert names == ["POSTGRES_PASSWORD", "DASHBOARD_PASSWORD", "GATE_SECRET"]
+    values = [line.partition("=")[2] for line in first.splitlines()]
+    assert len(set(values)) == 3
+    assert all(re.fullmatch(r"[0-9a-f]{48}", value) for value in values)
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
     subprocess.run([script], check=True, capture_output=True, timeout=20)
     assert (tmp_path / ".env").read_text() == first

@@ -141,7 +141,8 @@ def test_any_search_is_answered(client: httpx.Client, words: str) -> None:
 
 def test_a_large_body_is_refused(client: httpx.Client) -> None:
     content = b"x" * (SETTINGS["body_bytes_max"] + 1)
-    assert client.post(CALLBACK, content=content).status_code == 413
+    headers = {"content-type": "application/json"}
+    assert client.post(CALLBACK, content=content, headers=headers).status_code == 413
 
 
 def test_the_live_line_says_that_it_is_not_live(client: httpx.Client) -> None:
