@@ -73,6 +73,10 @@ class Beside:
         """Take events that the driver reported; they leave joined with the kernel log's."""
         self._witnesses.heard(events)
 
+    def wake(self) -> None:
+        """Let the threads of `works` see that they are to end."""
+        self._witnesses.wake()
+
     def note(self, drafts: Iterable[Draft]) -> None:
         """See what is being sent."""
         for draft in drafts:

@@ -120,6 +120,8 @@ class Agent:
 
     def _end(self, writer: threading.Thread) -> None:
         self._ending.set()
+        if self._beside is not None:
+            self._beside.wake()
         for thread in self._besides:
             thread.join(DRAIN_S)
         self._put(self._observer.stop())

@@ -12,8 +12,8 @@ from agent.xid_join import XidJoiner
 from telemetry.clock import Clock
 from telemetry.records import Event
 
-# Bounds how much later than its hold a fault may leave; a line of the log is taken at once.
-LISTEN_S = 0.2
+# How long the thread sleeps when nothing is held; a line of the log or an event wakes it.
+LISTEN_S = 5.0
 # By then an event that was put is in the spool, and need not be read again after a restart.
 REMEMBER_AFTER_S = 5.0
 
@@ -25,6 +25,9 @@ class KernelLog(Protocol):
 
     def wait(self, timeout_s: float) -> list[Event]:
         """Return what the kernel log reports, as soon as it does."""
+
+    def wake(self) -> None:
+        """Let `wait` return at once; from any thread."""
 
     def remember(self) -> None:
         """Note that every event returned so far is safe."""
@@ -50,6 +53,7 @@ class Witnesses:
         self._clock = clock
         self._put = put
         self._lock = threading.Lock()
+        self._stirred = threading.Event()
         self._unremembered_since_s: float | None = None
 
     def heard(self, events: Sequence[Event]) -> None:
@@ -59,11 +63,21 @@ class Witnesses:
             out = [told for event in events for told in self._joiner.add(event, now_s)]
             if out:
                 self._put(out)
+            held = self._joiner.next_due_s() is not None
+        if held:
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the thread that listens look again: something is held now, or it is to end."""
+        if self._kernel_log is None:
+            self._stirred.set()
+        else:
+            self._kernel_log.wake()
 
     def listen(self, ending: threading.Event) -> None:
         """Listen to the kernel log, and let go what is due, until `ending`; then tell the rest."""
         while not ending.is_set():
-            self.step(LISTEN_S, ending)
+            self.step(self._sleep_s())
         with self._lock:
             rest = self._joiner.flush()
             if rest:
@@ -71,18 +85,27 @@ class Witnesses:
         if self._kernel_log is not None:
             self._kernel_log.close()
 
-    def step(self, timeout_s: float, ending: threading.Event) -> None:
+    def step(self, timeout_s: float) -> None:
         """Listen once, for up to `timeout_s`."""
         if self._kernel_log is None:
-            ending.wait(timeout_s)
+            self._stirred.wait(timeout_s)
+            self._stirred.clear()
         else:
             events = self._kernel_log.wait(timeout_s)
-            self.heard(events)
+            if events:
+                self.heard(events)
             self._remember(self._kernel_log, fresh=bool(events))
         with self._lock:
             due = self._joiner.due(self._clock.monotonic_s())
             if due:
                 self._put(due)
+
+    def _sleep_s(self) -> float:
+        with self._lock:
+            due_s = self._joiner.next_due_s()
+        if due_s is None:
+            return LISTEN_S
+        return min(LISTEN_S, max(0.0, due_s - self._clock.monotonic_s()))
 
     def _remember(self, kernel_log: KernelLog, *, fresh: bool) -> None:
         """Remember what was told once it had time to reach the spool; held faults as well."""

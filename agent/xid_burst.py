@@ -123,6 +123,11 @@ class Burst:
             fault.told = fault is root or not fault.consequence
         return [_joined(fault, root) for fault in ready if fault.told]
 
+    def next_due_s(self, hold_s: float, burst_s: float) -> float:
+        """Return when the next wait of a fault is over, or else the burst itself."""
+        held = [fault.first_s + hold_s for fault in self._faults if not fault.settled]
+        return min([*held, self.opened_s + burst_s])
+
     def finish(self) -> list[Event]:
         """Tell what is still held, then how much was only counted."""
         return [*self.tell(float("inf"), 0), *self._summary()]

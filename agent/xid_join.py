@@ -62,13 +62,18 @@ class XidJoiner:
         return out + burst.tell(now_s, self._hold_s)
 
     def due(self, now_s: float) -> list[Event]:
-        """Return what has waited long enough. Call it a few times a second."""
+        """Return what has waited long enough. Call it when `next_due_s` says."""
         out: list[Event] = []
         for key, burst in list(self._bursts.items()):
             out += burst.tell(now_s, self._hold_s)
             if now_s - burst.opened_s >= self._burst_s:
                 out += self._bursts.pop(key).finish()
         return out
+
+    def next_due_s(self) -> float | None:
+        """Return when `due` will have something to do; None while nothing is held."""
+        times = [burst.next_due_s(self._hold_s, self._burst_s) for burst in self._bursts.values()]
+        return min(times, default=None)
 
     def flush(self) -> list[Event]:
         """Return everything that is held: the agent stops."""

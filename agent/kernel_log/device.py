@@ -42,11 +42,12 @@ class KernelLogDevice:
         self._tried_s = float("-inf")
         self._said = 0
         self._rest = b""
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def read(self, timeout_s: float) -> list[bytes]:
         """Return the records that there are, waiting for the first one."""
         if not self._open_if_due():
-            time.sleep(timeout_s)
+            self._wait(timeout_s)
             return []
         ready = self._wait(timeout_s)
         records: list[bytes] = []
@@ -59,10 +60,20 @@ class KernelLogDevice:
             time.sleep(min(timeout_s, IDLE_S))
         return records
 
+    def wake(self) -> None:
+        """Let `read` return at once; from any thread."""
+        os.eventfd_write(self._wake, 1)
+
     def _wait(self, timeout_s: float) -> bool:
+        """Wait for records or `wake`; True when there may be records."""
         poll = select.poll()
-        poll.register(self._fileno(), select.POLLIN)
-        return bool(poll.poll(round(timeout_s * 1000)))
+        poll.register(self._wake, select.POLLIN)
+        if self._descriptor is not None:
+            poll.register(self._descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(round(timeout_s * 1000))}
+        if self._wake in ready:
+            os.eventfd_read(self._wake)
+        return self._descriptor in ready
 
     def _fileno(self) -> int:
         if self._descriptor is None:
@@ -120,3 +131,7 @@ class KernelLogDevice:
             os.close(self._descriptor)
             self._descriptor = None
         self._rest = b""
+
+    def __del__(self) -> None:
+        """Give the descriptor back by which others wake the reader, when none is left of them."""
+        os.close(self._wake)

@@ -47,7 +47,7 @@ class KernelLogSettings:
 
 
 class KernelLogWitness:
-    """Reads the kernel log. Used by one thread, except for `know`.
+    """Reads the kernel log. Used by one thread, except for `know` and `wake`.
 
     Args:
         boot_id: names the boot that the sequence numbers belong to.
@@ -86,6 +86,10 @@ class KernelLogWitness:
     def wait(self, timeout_s: float) -> list[Event]:
         """Return what the kernel log reports, as soon as it does. Never raises for the log."""
         return self.take(self._device.read(timeout_s))
+
+    def wake(self) -> None:
+        """Let `wait` return at once; from any thread."""
+        self._device.wake()
 
     def take(self, lines: Iterable[bytes]) -> list[Event]:
         """Return the events of raw records, each once."""

@@ -5,8 +5,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from agent.kernel_log.witness import KernelLogSettings, KernelLogWitness
-from agent.witnesses import LISTEN_S, REMEMBER_AFTER_S, Witnesses
+from agent.witnesses import REMEMBER_AFTER_S, Witnesses
 from agent.xid_join import XidJoiner, XidSettings
 from telemetry.clock import SystemClock
 from telemetry.records import Accelerator, Detail, Event, EventKind
@@ -23,6 +25,9 @@ class FakeKernelLog:
 
     def wait(self, timeout_s: float) -> list[Event]:
         return self.told.pop(0) if self.told else []
+
+    def wake(self) -> None:
+        self.woken = True
 
     def remember(self) -> None:
         self.remembered += 1
@@ -42,7 +47,7 @@ def test_a_fault_of_both_witnesses_is_put_once(manual_clock: ManualClock) -> Non
     witnesses = Witnesses(XidJoiner(XidSettings()), kernel_log, manual_clock, put.extend)
     witnesses.heard([xid(79)])
     assert put == []
-    witnesses.step(0, threading.Event())
+    witnesses.step(0)
     assert [event.detail["witness"] for event in put] == ["kernel_log nvml"]
 
 
@@ -51,7 +56,27 @@ def test_without_a_kernel_log_a_fault_leaves_after_its_hold(manual_clock: Manual
     witnesses = Witnesses(XidJoiner(XidSettings()), None, manual_clock, put.extend)
     witnesses.heard([xid(79)])
     manual_clock.pass_s(0.5)
-    witnesses.step(0, threading.Event())
+    witnesses.step(0)
+    assert [event.code for event in put] == [79]
+
+
+def test_a_fault_wakes_the_thread_that_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.witnesses.LISTEN_S", 600.0)
+    arrived, put = threading.Event(), list[Event]()
+
+    def take(events: Sequence[Event]) -> None:
+        put.extend(events)
+        arrived.set()
+
+    witnesses = Witnesses(XidJoiner(XidSettings(xid_hold_s=0.01)), None, SystemClock(), take)
+    ending = threading.Event()
+    thread = threading.Thread(target=witnesses.listen, args=(ending,), daemon=True)
+    thread.start()
+    witnesses.heard([xid(79)])
+    assert arrived.wait(20)
+    ending.set()
+    witnesses.wake()
+    thread.join(20)
     assert [event.code for event in put] == [79]
 
 
@@ -61,11 +86,11 @@ def test_the_position_is_remembered_when_events_had_time_to_be_stored(
     kernel_log = FakeKernelLog([xid(79, witness="kernel_log")])
     witnesses = Witnesses(XidJoiner(XidSettings()), kernel_log, manual_clock, lambda _events: None)
     for _ in range(3):
-        witnesses.step(0, threading.Event())
+        witnesses.step(0)
     assert kernel_log.remembered == 0
     manual_clock.pass_s(REMEMBER_AFTER_S)
     for _ in range(3):
-        witnesses.step(0, threading.Event())
+        witnesses.step(0)
     assert kernel_log.remembered == 1
 
 
@@ -101,5 +126,7 @@ def test_a_line_in_the_log_becomes_an_event_on_threads(tmp_path: Path) -> None:
     path.write_text(f"3,1,{now_us},-;NVRM: Xid (PCI:0000:1b:00): 94, pid=5, name=a, Contained\n")
     assert arrived.wait(20)
     ending.set()
-    thread.join(20 + LISTEN_S)
+    witnesses.wake()
+    thread.join(20)
+    assert not thread.is_alive()
     assert [(event.code, event.accelerator) for event in put] == [(94, GPU)]
