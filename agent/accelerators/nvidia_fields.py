@@ -4,6 +4,7 @@ Owns the batch of a group: which fields are asked, for the board or for each of 
 sorting of entries that each have a verdict of their own.
 """
 
+import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -13,8 +14,10 @@ from agent.accelerators.nvidia_verdict import Verdict, verdict
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Group
 
-# By nvmlValueType_t: the member of the union that holds the number.
-VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+# By nvmlValueType_t: how the number lies in the eight bytes of the union.
+VALUES = tuple(struct.Struct(f"@{code}") for code in "dILQqiH")
+# `nvmlFieldValue_t`: field, scope, time and latency (skipped), type, NVML's code, the union.
+ENTRY = struct.Struct("@24xII8s")
 # A trip for many more than this would hold the driver's lock for long.
 ENTRIES_PER_CALL_MAX = 128
 
@@ -27,6 +30,14 @@ class Question(NamedTuple):
     scope: int
 
 
+class Answer(NamedTuple):
+    """One entry of the batch as it came back: type of the value, NVML's code, the union."""
+
+    kind: int
+    code: int
+    union: bytes
+
+
 def collect_fields(nvml: Any, board: Board, group: Group, collected: Collected) -> None:
     """Ask for all fields of a group that the board has not yet said no to.
 
@@ -34,19 +45,22 @@ def collect_fields(nvml: Any, board: Board, group: Group, collected: Collected) 
     such verdict makes all of them worthless.
     """
     questions = list(_questions(board, group))
-    answers: list[Any] = []
+    answers: list[Answer | None] = []
     for start in range(0, len(questions), ENTRIES_PER_CALL_MAX):
         part = questions[start : start + ENTRIES_PER_CALL_MAX]
         asked = [(question.field, question.scope) for question in part]
         try:
-            answers += nvml.nvmlDeviceGetFieldValues(board.handle, asked)
+            found = nvml.nvmlDeviceGetFieldValues(board.handle, asked)
         except nvml.NVMLError as error:
             collected.refuse(tuple({question.name for question in part}), error)
             answers += [None] * len(part)
-    by_name: dict[str, list[Any]] = {}
+        else:
+            # Through the binding's own attributes each entry costs more than its question.
+            answers += map(Answer._make, ENTRY.iter_unpack(memoryview(found).cast("B")))
+    sound: dict[str, list[Answer]] = {}
     for question, answer in zip(questions, answers, strict=True):
-        by_name.setdefault(question.name, []).append(answer)
-    sound = {name: entries for name, entries in by_name.items() if None not in entries}
+        if answer is not None:
+            sound.setdefault(question.name, []).append(answer)
     # All refusals first: a lost board must not leave values behind.
     told = {name: _told(nvml, name, entries, collected) for name, entries in sound.items()}
     for name, values in told.items():
@@ -65,19 +79,19 @@ def _questions(board: Board, group: Group) -> Iterator[Question]:
                 yield Question(name, field, link)
 
 
-def _told(nvml: Any, name: str, entries: list[Any], collected: Collected) -> list[int]:
+def _told(nvml: Any, name: str, entries: list[Answer], collected: Collected) -> list[int]:
     """Return the numbers of one metric. A link that does not offer it is left out of the others."""
     values: list[int] = []
     silent = None
-    for entry in entries:
-        if not entry.nvmlReturn and entry.valueType < len(VALUE_MEMBERS):
-            values.append(int(getattr(entry.value, VALUE_MEMBERS[entry.valueType])))
-        elif not entry.nvmlReturn:
-            collected.failed[name] = f"value of unknown type {entry.valueType}"
-        elif verdict(entry.nvmlReturn) is Verdict.UNSUPPORTED:
-            silent = nvml.NVMLError(entry.nvmlReturn)
+    for kind, code, union in entries:
+        if not code and kind < len(VALUES):
+            values.append(int(VALUES[kind].unpack_from(union)[0]))
+        elif not code:
+            collected.failed[name] = f"value of unknown type {kind}"
+        elif verdict(code) is Verdict.UNSUPPORTED:
+            silent = nvml.NVMLError(code)
         else:
-            collected.refuse((name,), nvml.NVMLError(entry.nvmlReturn))
+            collected.refuse((name,), nvml.NVMLError(code))
     if silent is not None and not values and name not in collected.failed:
         collected.refuse((name,), silent)
     return values

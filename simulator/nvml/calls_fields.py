@@ -1,5 +1,6 @@
 """NVML's batch of field values: many numbers in one call, each with a verdict of its own."""
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,9 @@ from simulator.nvml.physics import (
 
 UNSIGNED, UNSIGNED_LONG_LONG, SIGNED = 1, 3, 5
 SCOPE_MODULE, SCOPE_MEMORY = 1, 2
+# `nvmlFieldValue_t`: field, scope, time, latency, type of the value, NVML's code, the value.
+ENTRY = struct.Struct("@IIqqIIQ")
+LOW_BITS, ALL_BITS = 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF
 FIELD_POWER_AVERAGE, FIELD_POWER_INSTANT = 185, 186
 
 Getter = Callable[[SimulatedGpu], int]
@@ -131,34 +135,34 @@ def _find(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, Getter] | Non
     return FIELDS.get(field)
 
 
-def _fill(gpu: SimulatedGpu, entry: Any, time_us: int) -> None:
-    field = entry.fieldId
-    entry.timestamp = time_us
-    entry.latencyUsec = 1 + (field * 7 + time_us) % LATENCY_MAX_US
-    found = _find(gpu, field, entry.scopeId)
-    code = NOT_SUPPORTED if found is None else gpu.failing.get(f"field {field}", SUCCESS)
-    entry.nvmlReturn = code
-    if found is None or code:
-        return
-    entry.valueType, getter = found
-    value = gpu.garbage.get(f"field {field}", getter(gpu))
-    if entry.valueType == UNSIGNED:
-        entry.value.uiVal = value
-    elif entry.valueType == SIGNED:
-        entry.value.siVal = value
-    else:
-        entry.value.ullVal = value
+def _fill(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, int, int]:
+    """Return type, NVML's code and the value, as the union's eight bytes hold it."""
+    found = _find(gpu, field, scope)
+    if found is None:
+        return UNSIGNED, NOT_SUPPORTED, 0
+    code = gpu.failing.get(f"field {field}", SUCCESS) if gpu.failing else SUCCESS
+    if code:
+        return UNSIGNED, code, 0
+    kind, getter = found
+    value = gpu.garbage.get(f"field {field}") if gpu.garbage else None
+    if not isinstance(value, int):
+        value = getter(gpu)
+    return kind, SUCCESS, value & (ALL_BITS if kind == UNSIGNED_LONG_LONG else LOW_BITS)
 
 
 def _field_values(driver: SimulatedDriver, gpu: SimulatedGpu, count: Any, values: Any) -> int:
     """A lost board answers with success: every other entry says "lost", the rest are stale."""
     time_us = driver.clock.now_us()
-    entries = target(values)
-    for position in range(number(count)):
-        entry = entries[position]
-        _fill(gpu, entry, time_us)
+    # As bytes: the binding's own attributes cost more than the driver that is simulated.
+    entries = memoryview(target(values)).cast("B")
+    asked = list(ENTRY.iter_unpack(entries))[: number(count)]
+    for position, (field, scope, *_) in enumerate(asked):
+        kind, code, value = _fill(gpu, field, scope)
         if gpu.lost and position % 2 == 0:
-            entry.nvmlReturn = GPU_IS_LOST
+            code = GPU_IS_LOST
+        latency_us = 1 + (field * 7 + time_us) % LATENCY_MAX_US
+        written = field, scope, time_us, latency_us, kind, code, value
+        ENTRY.pack_into(entries, position * ENTRY.size, *written)
     return SUCCESS
 
 

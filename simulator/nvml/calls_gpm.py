@@ -1,5 +1,6 @@
 """NVML's GPU performance monitoring: two samples, and the rates between them."""
 
+import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,6 +22,9 @@ from simulator.nvml.driver import GpmSample, SimulatedDriver
 from simulator.nvml.profile import Links
 
 GPM_VERSION = 1
+# `nvmlGpmMetric_t`: metric id, NVML's code, value, and three texts.
+METRIC = struct.Struct("@IId24x")
+ANSWER, ANSWER_AT = struct.Struct("=Id"), 4
 SAMPLE_BASE = 0x7E00_0000_0000
 SAMPLE_STEP = 0x100
 METRIC_MAX = 477
@@ -121,13 +125,15 @@ def _metrics_get(driver: SimulatedDriver, request: Any) -> int:
     if first.slot != second.slot or not 0 <= result.numMetrics <= METRIC_MAX:
         return INVALID_ARGUMENT
     use = _use_between(first, second)
-    metrics = result.metrics
-    for position in range(result.numMetrics):
-        entry = metrics[position]
-        getter = METRICS.get(entry.metricId)
-        entry.nvmlReturn = NOT_SUPPORTED if getter is None else SUCCESS if use else NO_DATA
-        if use and getter is not None:
-            entry.value = getter(use)
+    # As bytes: the binding's own attributes cost more than the driver that is simulated.
+    start, count = type(result).metrics.offset, result.numMetrics
+    entries = memoryview(result).cast("B")[start : start + count * METRIC.size]
+    asked = [metric for metric, _, _ in METRIC.iter_unpack(entries)]
+    for position, metric in enumerate(asked):
+        getter = METRICS.get(metric)
+        code = NOT_SUPPORTED if getter is None else SUCCESS if use else NO_DATA
+        value = getter(use) if use and getter is not None else 0.0
+        ANSWER.pack_into(entries, position * METRIC.size + ANSWER_AT, code, value)
     return SUCCESS
 
 

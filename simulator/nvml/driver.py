@@ -109,6 +109,11 @@ class SimulatedDriver:
             self.lose(slot)
         return gpu
 
+    @property
+    def troubled(self) -> bool:
+        """Whether anything hangs, is refused, or is planned: nearly always not."""
+        return bool(self._hung or self.refusal or self._planned)
+
     def is_lost(self, slot: int) -> bool:
         """Whether a board is off the bus, or gone altogether."""
         return slot >= len(self.gpus) or self.gpus[slot].lost

@@ -113,11 +113,13 @@ class SimulatedLibrary:
 
         def function(handle: Any, *arguments: Any) -> int:
             slot, instance_number = split_handle(handle)
-            driver.wait_while_hung(slot, name)
+            if driver.troubled:
+                driver.wait_while_hung(slot, name)
             with driver.lock:
-                driver.apply_schedule()
-                if driver.refusal:
-                    return driver.refusal
+                if driver.troubled:
+                    driver.apply_schedule()
+                    if driver.refusal:
+                        return driver.refusal
                 if not driver.initialised:
                     return UNINITIALIZED
                 if slot is None or slot >= len(driver.gpus):
@@ -127,9 +129,8 @@ class SimulatedLibrary:
                     return code
                 if instance_number:
                     return _about_instance(gpu, name, instance_number, arguments)
-                before = (driver, gpu) if with_driver else (gpu,)
-                code = call(*before, *arguments)
-                if code == SUCCESS and name in gpu.garbage:
+                code = call(driver, gpu, *arguments) if with_driver else call(gpu, *arguments)
+                if gpu.garbage and code == SUCCESS and name in gpu.garbage:
                     overwrite(arguments, gpu.garbage[name])
                 return code
 

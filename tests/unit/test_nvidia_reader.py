@@ -1,9 +1,11 @@
+import ctypes
 import threading
 
 import msgspec
+import pynvml
 import pytest
 
-from agent.accelerators import AcceleratorReading
+from agent.accelerators import AcceleratorReading, nvidia_fields, nvidia_gpm
 from agent.accelerators.nvidia import NvidiaReader
 from agent.accelerators.nvidia_sources import (
     CALLS,
@@ -344,3 +346,14 @@ def test_a_link_that_is_down_is_counted_out(
 ) -> None:
     nvidia_host.set_nvlink(0, 3, up=False)
     assert nvidia_reader.read(0, Group.SLOW).values["nvlink_active_links_count"] == 17
+
+
+def test_the_layouts_that_are_read_as_bytes_are_those_of_the_binding() -> None:
+    assert nvidia_gpm.ENTRY.size == ctypes.sizeof(pynvml.c_nvmlGpmMetric_t)
+    metric = pynvml.c_nvmlGpmMetric_t(metricId=1, nvmlReturn=2, value=3.5)
+    assert nvidia_gpm.ENTRY.unpack(bytes(metric)) == (2, 3.5)
+    assert nvidia_fields.ENTRY.size == ctypes.sizeof(pynvml.c_nvmlFieldValue_t)
+    field = pynvml.c_nvmlFieldValue_t(fieldId=1, scopeId=2, valueType=5, nvmlReturn=6)
+    field.value.siVal = -7
+    kind, code, union = nvidia_fields.ENTRY.unpack(bytes(field))
+    assert (kind, code, nvidia_fields.VALUES[kind].unpack_from(union)) == (5, 6, (-7,))
