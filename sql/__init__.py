@@ -16,7 +16,7 @@ TIERS = ("postgres", "timescale-apache", "timescale")
 
 _NAME_LINE = re.compile(r"^-- name: (?P<name>[a-z0-9_]+)$", re.MULTILINE)
 _MIGRATION_FILE = re.compile(
-    r"^(?P<number>\d{4})_(?P<title>[a-z0-9_]+)(\.(?P<tier>[a-z-]+))?\.sql$"
+    r"^(?P<number>\d{4})_(?P<title>[a-z0-9_]+)(\.(?P<tiers>[a-z+-]+))?\.sql$"
 )
 
 
@@ -55,8 +55,8 @@ class Migration:
 def migrations(tier: str) -> list[Migration]:
     """Return the migrations of a storage tier, in order.
 
-    A number has either one file for all tiers or one file each tier
-    (`0002_samples.postgres.sql`).
+    A number has either one file for all tiers, or files that name the tiers that they are for
+    (`0002_samples.postgres.sql`, `0002_samples.timescale+timescale-apache.sql`).
     """
     if tier not in TIERS:
         raise ValueError(f"{tier} is not a storage tier")
@@ -70,6 +70,6 @@ def migrations(tier: str) -> list[Migration]:
 
 def _read_migration(file: Traversable, tier: str) -> Migration | None:
     match = _MIGRATION_FILE.match(file.name)
-    if match is None or match["tier"] not in (None, tier):
+    if match is None or (match["tiers"] and tier not in match["tiers"].split("+")):
         return None
     return Migration(int(match["number"]), match["title"], file.read_text(encoding="utf-8"))

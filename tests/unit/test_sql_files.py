@@ -47,7 +47,8 @@ def test_migrations_are_numbered_without_gaps(tier: str) -> None:
 
 def test_every_migration_file_belongs_to_a_tier() -> None:
     names = {file.name for file in (files(sql) / "migrations").iterdir()}
-    pattern = re.compile(rf"^\d{{4}}_[a-z0-9_]+(\.({'|'.join(sql.TIERS)}))?\.sql$")
+    tier = f"({'|'.join(sql.TIERS)})"
+    pattern = re.compile(rf"^\d{{4}}_[a-z0-9_]+(\.{tier}(\+{tier})*)?\.sql$")
     assert [name for name in names if not pattern.match(name)] == []
 
 
