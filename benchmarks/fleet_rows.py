@@ -13,6 +13,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg.rows import TupleRow
 
+from collector import derived
 from sql import queries
 
 GPUS_PER_HOST = 8
@@ -64,7 +65,13 @@ class FleetRows:
         span = {"start": start, "end": end, "hosts_each": self.shape.hosts_per_rack}
         self._run("make_facility_rollup", span)
         self._run("make_rack_rollup", span)
+        self._run("touch_rollups", span)
+        derived.make_due(self._connection, round(end.timestamp() * 1e6))
         self._analyze()
+
+    def make_gpu_rollups(self, start: datetime, end: datetime, gpus: int) -> None:
+        """Make the sums of some accelerators by minute; their partitions must be there."""
+        self._run("make_gpu_rollup", {"start": start, "end": end, "raw_gpus": gpus})
 
     def make_facility_rollups(self, start: datetime, end: datetime) -> None:
         """Make the sums of facilities alone: what the Fleet page draws."""

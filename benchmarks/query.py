@@ -13,7 +13,8 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,8 @@ from benchmarks.fleet_rows import Connection, FleetRows, Shape
 from benchmarks.progress import Progress
 from benchmarks.report import Report, percentile
 from benchmarks.rig import rig, stack_of
+from collector import compaction, maintenance
+from collector.tier import Tier
 from dashboard.view import View
 from sql import queries
 
@@ -33,7 +36,10 @@ EVENTS_PER_GPU_DAY = 0.02
 RAW_HOURS = 24
 WORST_DAYS = 30
 # As the dashboard's pool sets them, but for the time limit: a slow answer is to be measured.
-SESSION = "-c default_transaction_read_only=on -c timezone=UTC -c jit=off"
+SESSION = (
+    "-c default_transaction_read_only=on -c search_path=visible,public -c timezone=UTC -c jit=off"
+)
+AUDIENCE = {"tenant": "*", "facility": "", "role": "viewer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,9 @@ def measure(arguments: argparse.Namespace) -> Report:
         young = _ask_all(made.database_url, questions, arguments.asks, progress, "one day")
         progress.say(f"making {arguments.days} days of rollups")
         for day in range(1, arguments.days):
-            rows.make_rollups(end - timedelta(days=day + 1), end - timedelta(days=day))
+            start = end - timedelta(days=day + 1)
+            rows.make_rollups(start, start + timedelta(days=1))
+            _make_gpu_rollups(rows, connection, arguments, stack.tier or "", start)
         runs = []
         for number in range(arguments.runs):
             words = f"run {number + 1} of {arguments.runs}"
@@ -118,13 +126,18 @@ def ask_about(rows: FleetRows, raw_gpus: int, end: datetime) -> dict[str, Questi
     worst = {"start_s": end.timestamp() - WORST_DAYS * 86_400, "end_s": end.timestamp()}
     gpu = {"gpu_id": rows.one("middle_gpu", {"raw_gpus": raw_gpus})}
     rack = {"rack_id": rows.one("some_rack", {})}
-    racks = {"rack_step_s": max(60, day["step_s"])}
+    gpu |= {"host_id": rows.one("host_of", gpu)}
+    host = {"gpu_ids": rows.one("gpus_of", gpu), "host_id": gpu["host_id"]}
+    hour = day | {"start_s": end.timestamp() - 7200, "end_s": end.timestamp() - 3600, "step_s": 10}
     return {
         "fleet_1h": Question("dashboard_fleet", "load", _window("1h", end)),
         "facility_24h": Question("dashboard_facility", "rollup", day | facility),
-        "facility_racks_24h": Question("dashboard_facility", "racks", day | facility | racks),
+        "facility_racks_24h": Question("dashboard_facility", "racks", day | facility),
+        "facility_racks_7d": Question("dashboard_facility", "racks", _window("7d", end) | facility),
         "rack_24h": Question("dashboard_host", "rack", day | rack),
-        "gpu_24h_raw": Question("dashboard_host", "gpu_fast", day | gpu),
+        "gpu_24h": Question("dashboard_host", "gpu_rollup", day | gpu),
+        "gpu_1h_raw": Question("dashboard_host", "gpu_fast", hour | gpu),
+        "host_24h": Question("dashboard_host", "trail", day | host),
         "top_50_hottest": Question("bench", "hottest", {}),
         "worst_30d": Question("dashboard_health", "worst_hosts", worst | whole_fleet),
         "offenders_30d": Question("dashboard_health", "offenders", whole_fleet),
@@ -133,7 +146,13 @@ def ask_about(rows: FleetRows, raw_gpus: int, end: datetime) -> dict[str, Questi
 
 def _window(name: str, end: datetime) -> dict[str, float]:
     window = View.of("/", {"range": name}).window(end.timestamp())
-    return {"start_s": window.start_s, "end_s": window.end_s, "step_s": window.step_s}
+    return {
+        "start_s": window.start_s,
+        "end_s": window.end_s,
+        "step_s": window.step_s,
+        "rollup_s": window.rollup_s,
+        "spread_s": window.spread_s,
+    }
 
 
 def _events(shape: Shape) -> int:
@@ -158,20 +177,40 @@ def _make_young(
     progress.say("making raw samples")
     start = end - timedelta(hours=RAW_HOURS)
     if tier == "postgres":
-        hour = start.replace(minute=0, second=0, microsecond=0)
-        while hour <= end:
-            span = {"starts_at": hour, "ends_at": hour + timedelta(hours=1)}
-            statement = queries("collector_maintenance")["make_partition"]
-            connection.execute(statement, {"parent": "samples", **span})
-            hour = span["ends_at"]
+        _make_partitions(connection, "samples", timedelta(hours=1), start, end)
     rows.make_samples(start, end, arguments.raw_gpus)
+    maintenance.index_closed(connection, Tier(tier), round(end.timestamp() * 1e6))
+    _make_gpu_rollups(rows, connection, arguments, tier, start)
+
+
+def _make_gpu_rollups(
+    rows: FleetRows,
+    connection: Connection,
+    arguments: argparse.Namespace,
+    tier: str,
+    start: datetime,
+) -> None:
+    end = start + timedelta(days=1)
+    if tier == "postgres":
+        _make_partitions(connection, "gpu_rollup_1m", timedelta(days=1), start, end)
+    rows.make_gpu_rollups(start, end, arguments.raw_gpus)
+
+
+def _make_partitions(
+    connection: Connection, parent: str, period: timedelta, start: datetime, end: datetime
+) -> None:
+    statement = queries("collector_maintenance")["make_partition"]
+    at = compaction.EPOCH + (start - compaction.EPOCH) // period * period
+    while at <= end:
+        connection.execute(statement, {"parent": parent, "starts_at": at, "ends_at": at + period})
+        at += period
 
 
 def _ask_all(
     url: str, questions: Mapping[str, Question], asks: int, progress: Progress, words: str
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    with psycopg.connect(url, autocommit=True, options=SESSION) as connection:
+    with _session(url) as connection:
         for name, question in questions.items():
             progress.say(f"{words}: {name}")
             times_ms = [_ask_ms(connection, question) for _ in range(asks + 1)][1:]
@@ -182,6 +221,14 @@ def _ask_all(
                 "rows_scanned": rows_scanned(plan),
             }
     return found
+
+
+@contextmanager
+def _session(url: str) -> Iterator[Connection]:
+    """Connect like the dashboard, with its role and for everybody's eyes."""
+    with psycopg.connect(url, options=SESSION) as connection:
+        connection.execute(queries("dashboard_access")["enter"], AUDIENCE)
+        yield connection
 
 
 def _ask_ms(connection: Connection, question: Question) -> float:
@@ -214,7 +261,7 @@ def rows_scanned(plan: Mapping[str, Any]) -> int:
 
 def _save_plans(url: str, questions: Mapping[str, Question], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with psycopg.connect(url, autocommit=True, options=SESSION) as connection:
+    with _session(url) as connection:
         for name, question in questions.items():
             text = json.dumps(explain(connection, question), indent=1)
             (folder / f"{name}.json").write_text(text, encoding="utf-8")

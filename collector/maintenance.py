@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import numpy as np
+from psycopg import sql as composed
 
 import sql
+from collector import compaction
 from collector.database import Connection, translated
 from collector.registry import timestamp
 from collector.sample_columns import SampleColumns
@@ -24,6 +26,8 @@ US_PER_HOUR = 3_600_000_000
 TABLES = {Group.FAST: "samples", Group.SLOW: "slow_samples"}
 PERIODS_US = {Group.FAST: US_PER_HOUR, Group.SLOW: 24 * US_PER_HOUR}
 PARTITIONS_KNOWN_MAX = 100_000
+# Late rows are few by then; an index is kept up to date for them all the same.
+INDEX_AFTER = timedelta(minutes=5)
 
 _QUERIES = sql.queries("collector_maintenance")
 
@@ -45,6 +49,7 @@ class Partitions:
         """Make what the next hours need."""
         if not self._needed:
             return
+        compaction.make_room(connection, Tier.POSTGRES, hours)
         for group, period_us in PERIODS_US.items():
             last = (now_us + hours * US_PER_HOUR) // period_us
             self._make(connection, group, range(now_us // period_us, last + 1))
@@ -77,21 +82,76 @@ def _periods(part: SampleColumns) -> list[int]:
 
 
 def drop_old(connection: Connection, tier: Tier, settings: CollectorSettings, now_us: int) -> None:
-    """Drop what is older than it has to be kept."""
+    """Drop what is older than it has to be kept; where TimescaleDB does, tell it for how long."""
     now = timestamp(now_us)
-    drop = "drop_partitions" if tier is Tier.POSTGRES else "drop_chunks"
-    kept_days = {Group.FAST: settings.raw_retention_days, Group.SLOW: settings.slow_retention_days}
     with translated("retention"):
-        for group, days in kept_days.items():
+        for parent, days in kept_days(settings).items():
+            if tier is Tier.TIMESCALE:
+                _set_policy(connection, parent, days)
+                continue
+            drop = "drop_partitions" if tier is Tier.POSTGRES else "drop_chunks"
             row = connection.execute(
-                _QUERIES[drop],
-                {"parent": TABLES[group], "before": now - timedelta(days=days)},
+                _QUERIES[drop], {"parent": parent, "before": now - timedelta(days=days)}
             ).fetchone()
             if row and row[0]:
-                log.info("dropped %s parts of %s older than %d days", row[0], TABLES[group], days)
+                log.info("dropped %s parts of %s older than %d days", row[0], parent, days)
+        # What is made of finer rollups is made again when they change: these must still be there.
+        least = settings.samples_age_max_days + 1
         for statement, days in (
-            ("trim_facility_rollup", settings.facility_rollup_retention_days),
-            ("trim_rack_rollup", settings.rack_rollup_retention_days),
+            ("trim_facility_10s", max(least, settings.rollup_10s_retention_days)),
+            ("trim_facility_1m", max(least, settings.rollup_1m_retention_days)),
+            ("trim_rack_1m", max(least, settings.rollup_1m_retention_days)),
+            ("trim_spread", settings.rollup_1m_retention_days),
+            ("trim_facility_1h", settings.rollup_1h_retention_days),
+            ("trim_rack_1h", settings.rollup_1h_retention_days),
+            ("trim_spread_1h", settings.rollup_1h_retention_days),
         ):
             connection.execute(_QUERIES[statement], {"before": now - timedelta(days=days)})
         connection.execute(_QUERIES["forget_collectors"])
+
+
+def kept_days(settings: CollectorSettings) -> dict[str, int]:
+    """Return how long each table is kept whose old partitions or chunks are dropped."""
+    return {
+        "samples": settings.raw_retention_days,
+        "slow_samples": settings.slow_retention_days,
+        "gpu_rollup_1m": settings.gpu_rollup_1m_retention_days,
+        "gpu_rollup_1h": settings.rollup_1h_retention_days,
+    }
+
+
+def _set_policy(connection: Connection, parent: str, days: int) -> None:
+    kept = {"parent": parent, "kept": timedelta(days=days)}
+    row = connection.execute(_QUERIES["has_policy"], kept).fetchone()
+    if row is None or not row[0]:
+        with connection.transaction():
+            connection.execute(_QUERIES["forget_policy"], kept)
+            connection.execute(_QUERIES["set_policy"], kept)
+        log.info("TimescaleDB keeps %s for %d days", parent, days)
+
+
+def index_closed(connection: Connection, tier: Tier, now_us: int) -> None:
+    """Index partitions of samples by accelerator once they are over; before, it would halve ingest.
+
+    TimescaleDB with columnstore finds an accelerator by its own means.
+    """
+    if tier is Tier.TIMESCALE:
+        return
+    over_since = timestamp(now_us) - INDEX_AFTER
+    with translated("indexing what is over"):
+        statement = "closed_partitions" if tier is Tier.POSTGRES else "closed_chunks"
+        for schema, name in connection.execute(
+            _QUERIES[statement], {"over_since": over_since, "parents": list(TABLES.values())}
+        ).fetchall():
+            _index(connection, str(schema), str(name))
+
+
+def _index(connection: Connection, schema: str, name: str) -> None:
+    """Make an index beside writers; one that was broken off is made anew."""
+    index = composed.Identifier(schema, f"{name}_gpu")
+    connection.execute(composed.SQL("drop index concurrently if exists {}").format(index))
+    statement = composed.SQL("create index concurrently {} on {} (gpu_id, time)").format(
+        composed.Identifier(f"{name}_gpu"), composed.Identifier(schema, name)
+    )
+    connection.execute(statement)
+    log.info("indexed %s by accelerator", name)

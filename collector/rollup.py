@@ -23,7 +23,7 @@ RACK_PERIOD_US = 60_000_000
 # Hardware slowdown, software and hardware thermal slowdown, power brake:
 # https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html
 THROTTLED_BITS = 0x08 | 0x20 | 0x40 | 0x80
-_REASONS = "clock_event_reasons_bitmask"
+REASONS = "clock_event_reasons_bitmask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Sums:
 
 
 # What a minimum or maximum over nothing is; it never reaches the database.
-_NONE_LOW = np.iinfo(np.int64).max
-_NONE_HIGH = np.iinfo(np.int64).min
+NONE_LOW = np.iinfo(np.int64).max
+NONE_HIGH = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _reduce(metric: Metric, columns: SampleColumns) -> Sums:
     ticks = columns.times_us.size
     if values is None:
         nothing = np.zeros(ticks, dtype=np.int64)
-        return Sums(nothing, nothing, np.full(ticks, _NONE_LOW), np.full(ticks, _NONE_HIGH))
+        return Sums(nothing, nothing, np.full(ticks, NONE_LOW), np.full(ticks, NONE_HIGH))
     flat = _accelerators_first(values)
     missing = columns.missing.get(metric.name)
     if missing is None:
@@ -96,17 +96,17 @@ def _reduce(metric: Metric, columns: SampleColumns) -> Sums:
     return Sums(
         np.where(absent, 0, wide).sum(axis=0),
         len(flat) - absent.sum(axis=0, dtype=np.int64),
-        np.where(absent, _NONE_LOW, wide).min(axis=0),
-        np.where(absent, _NONE_HIGH, wide).max(axis=0),
+        np.where(absent, NONE_LOW, wide).min(axis=0),
+        np.where(absent, NONE_HIGH, wide).max(axis=0),
     )
 
 
 def _throttled(columns: SampleColumns) -> NDArray[np.int64]:
-    reasons = columns.values.get(_REASONS)
+    reasons = columns.values.get(REASONS)
     if reasons is None:
         return np.zeros(columns.times_us.size, dtype=np.int64)
     slow = (_accelerators_first(reasons) & THROTTLED_BITS) != 0
-    missing = columns.missing.get(_REASONS)
+    missing = columns.missing.get(REASONS)
     if missing is not None:
         slow &= ~_accelerators_first(missing)
     count: NDArray[np.int64] = slow.sum(axis=0, dtype=np.int64)

@@ -8,15 +8,15 @@ import contextlib
 import logging
 import os
 import socket
-from dataclasses import dataclass, field
 
-from collector import claims, database, maintenance, migrate
+from collector import claims, database, migrate
 from collector.claims import Claim
 from collector.consumer import BrokenClientError, Consumer, OutOfLogError, Partition, Received
 from collector.database import Connection
 from collector.report import Report
 from collector.settings import CollectorSettings
-from collector.tier import Tier
+from collector.timer import Timer
+from collector.upkeep import Upkeep
 from collector.writer import Writer
 from telemetry.clock import Clock
 from telemetry.errors import RetryableError
@@ -35,22 +35,6 @@ TELL_GROUP_EVERY_S = 5.0
 TOPICS_GRACE_S = 3.0
 CLIENT_PATIENCE_S = 30.0
 MAKE_AHEAD_EVERY_S = 60.0
-DROP_OLD_EVERY_S = 3600.0
-
-
-@dataclass(slots=True)
-class Timer:
-    """Something that is due every so often, and at once the first time."""
-
-    every_s: float
-    _due_s: float = field(default=float("-inf"))
-
-    def is_due(self, now_s: float) -> bool:
-        """Whether it is time; if so, the next time is set."""
-        if now_s < self._due_s:
-            return False
-        self._due_s = now_s + self.every_s
-        return True
 
 
 class Collector:
@@ -65,7 +49,7 @@ class Collector:
         self._connection: Connection | None = None
         self._writer: Writer | None = None
         self._consumer: Consumer | None = None
-        self._tier = Tier.POSTGRES
+        self._upkeep = Upkeep(settings, clock)
         self._claims: dict[Partition, Claim] = {}
         self._cut_short: set[Partition] = set()
         self._unassigned_since_s: float | None = None
@@ -73,7 +57,6 @@ class Collector:
         self._look = Timer(LOOK_EVERY_S)
         self._tell_group = Timer(TELL_GROUP_EVERY_S)
         self._make_ahead = Timer(MAKE_AHEAD_EVERY_S)
-        self._drop_old = Timer(DROP_OLD_EVERY_S)
 
     def run(self) -> None:
         """Store until the stop signal; the batch in hand is finished first."""
@@ -132,12 +115,11 @@ class Collector:
             if missing:
                 names = ", ".join(f"{step.number:04}" for step in missing)
                 raise RetryableError(f"the schema: `fleetgauge migrate` has to apply {names}")
-            self._tier = migrate.tier_of(connection)
-            self._writer = Writer(connection, self._tier, self._settings, self._clock, self.report)
+            tier = migrate.tier_of(connection)
+            self._writer = Writer(connection, tier, self._settings, self._clock, self.report)
+            self._upkeep.start(tier)
             self._make_ahead = Timer(MAKE_AHEAD_EVERY_S)
-            log.info(
-                "storing in %s (%s)", database.address(self._settings.database_url), self._tier
-            )
+            log.info("storing in %s (%s)", database.address(self._settings.database_url), tier)
         return self._connection, self._writer
 
     def _open_consumer(self) -> Consumer:
@@ -192,8 +174,6 @@ class Collector:
         now_s, now_us = self._clock.monotonic_s(), self._clock.now_us()
         if self._make_ahead.is_due(now_s):
             writer.partitions.make_ahead(connection, now_us, self._settings.partitions_ahead_hours)
-        if self._drop_old.is_due(now_s):
-            maintenance.drop_old(connection, self._tier, self._settings, now_us)
 
     def _notice_ends(self, consumer: Consumer) -> None:
         """Keep the ends of the logs and the lag up to date, and tell the group now and then."""
@@ -266,6 +246,7 @@ class Collector:
             consumer.close()
 
     def _close(self) -> None:
+        self._upkeep.stop()
         self._drop_consumer()
         if self._connection is not None and self._writer is not None:
             with contextlib.suppress(RetryableError):

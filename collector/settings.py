@@ -83,12 +83,24 @@ class CollectorSettings(LogSettings, KafkaSettings, DatabaseSettings):
     slow_retention_days: Annotated[
         int, Meta(ge=1, le=_DAYS_MAX, description="slow samples are dropped after this")
     ] = 90
-    facility_rollup_retention_days: Annotated[
+    rollup_10s_retention_days: Annotated[
         int, Meta(ge=1, le=_DAYS_MAX, description="10 s sums of facilities are dropped after this")
-    ] = 90
-    rack_rollup_retention_days: Annotated[
-        int, Meta(ge=1, le=_DAYS_MAX, description="1 min sums of racks are dropped after this")
-    ] = 400
+    ] = 30
+    rollup_1m_retention_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=_DAYS_MAX,
+            description="1 min sums of facilities and racks are dropped after this",
+        ),
+    ] = 60
+    gpu_rollup_1m_retention_days: Annotated[
+        int,
+        Meta(ge=1, le=_DAYS_MAX, description="1 min sums of accelerators are dropped after this"),
+    ] = 14
+    rollup_1h_retention_days: Annotated[
+        int, Meta(ge=1, le=_DAYS_MAX, description="1 h sums of all are dropped after this")
+    ] = 800
     partitions_ahead_hours: Annotated[
         int,
         Meta(ge=1, le=168, description="how far ahead partitions are made, without TimescaleDB"),

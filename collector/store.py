@@ -14,7 +14,7 @@ from typing import LiteralString
 import numpy as np
 
 import sql
-from collector import live, quarantine, rollup
+from collector import derived, gpu_sums, live, quarantine, rollup
 from collector.batch import Batch, Row
 from collector.claims import Claim
 from collector.consumer import Partition
@@ -29,6 +29,7 @@ from telemetry.streams import Stream
 
 _BOOKS = sql.queries("collector_books")
 _ROWS = sql.queries("collector_rows")
+_ROLLUPS = sql.queries("collector_rollups")
 
 _TABLES = {Group.FAST: "copy_samples", Group.SLOW: "copy_slow_samples"}
 _STAGES = ("fast_state_in", "slow_state_in", "facility_rollup_in", "rack_rollup_in")
@@ -259,6 +260,9 @@ def _merge_rollups(connection: Connection, samples: Sequence[SampleColumns]) -> 
     ):
         _copy(connection, _ROWS[f"copy_{name}"], [rows])
         connection.execute(_ROWS[f"merge_{name}"])
+    fast = [part for part in samples if part.group is Group.FAST]
+    _copy(connection, _ROLLUPS["copy_gpu_parts"], [gpu_sums.part_rows(part) for part in fast])
+    connection.execute(_ROLLUPS["touch"], derived.touched(fast))
 
 
 def _payload(batch: Batch) -> str:

@@ -8,7 +8,7 @@ starts. Which records, and when, is `run.py`'s.
 import logging
 from collections.abc import Mapping, Sequence
 
-from collector import attempts, store
+from collector import attempts, compaction, store
 from collector.batch import Batch, assemble
 from collector.claims import Claim
 from collector.consumer import Partition, Received
@@ -47,6 +47,7 @@ class Writer:
         self._marks = MarkBook()
         self._identity = IdentityCheck.make(settings.signatures, connection, clock)
         store.prepare(connection)
+        compaction.make_room(connection, tier, settings.partitions_ahead_hours)
 
     def forget(self) -> None:
         """After any failure: what was in hand is not stored, or nobody knows."""

@@ -14,8 +14,12 @@ from dash.development.base_component import Component
 from dashboard.broadcast import Sources
 from dashboard.view import STEPS_S, View, Window
 
-# A range of single readings longer than this is cut: there are no rollups of one accelerator.
+# A range of single readings longer than this is cut.
 SAMPLES_SPAN_S_MAX = 86_400
+# Sums of one accelerator are kept by message for the last hour, by minute, and by hour; beyond this
+# span those by minute would be more than a screen shows.
+PARTS_SPAN_S = 3600
+MINUTES_SPAN_S_MAX = 2 * 86_400
 # How long something made is remembered at most, whether or not it changes.
 KEPT_S = 600.0
 
@@ -112,6 +116,13 @@ def steady(window: Window, *, interval_s: float = 0.0, span_s_max: float = 0.0) 
     steps = -(-(window.end_s - start_s) // step_s)
     end_s = start_s + steps * step_s if window.live else window.end_s
     return Window(start_s, end_s, step_s, live=window.live, note=note)
+
+
+def rollup_interval_s(window: Window, now_s: float) -> int:
+    """Return how far apart the sums of one accelerator lie in a window."""
+    if window.end_s - window.start_s > MINUTES_SPAN_S_MAX:
+        return 3600
+    return 0 if now_s - window.start_s <= PARTS_SPAN_S + window.step_s else 60
 
 
 def notes(*texts: str) -> Component | None:

@@ -19,6 +19,9 @@ PARAMETERS = (
 VALUE_CHARS_MAX = 160
 SPAN_S_MAX = 31 * 86_400
 POINTS_MAX = 400
+# What the collector keeps: see the views `facility_rollup`, `rack_rollup` and `facility_spread`.
+ROLLUPS_S = (10, 60, 3600)
+SPREADS_S = ((60, 60), (300, 600), (3600, 21_600))
 STEPS_S = (10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600)
 
 _PLAIN = re.compile(r"^[A-Za-z0-9 ._:/@+,-]+$")
@@ -46,6 +49,16 @@ class Window:
     def points(self) -> int:
         """How many steps it has, the unfinished one included."""
         return int((self.end_s - self.start_s) // self.step_s) + 1
+
+    @property
+    def rollup_s(self) -> int:
+        """The coarsest rollup that still fills each step."""
+        return max((s for s in ROLLUPS_S if s <= self.step_s), default=ROLLUPS_S[0])
+
+    @property
+    def spread_s(self) -> int:
+        """The step at which the spread of racks is kept that comes nearest."""
+        return next((s for s, up_to_s in SPREADS_S if self.step_s <= up_to_s), SPREADS_S[-1][0])
 
 
 @dataclass(frozen=True, slots=True)

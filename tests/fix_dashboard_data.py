@@ -21,6 +21,7 @@ from collector.migrate import migrate
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Group
 from tests.fix_dashboard_troubles import Troubles, moment, one_value
+from tests.fix_gpu_parts import add_parts
 
 ROLLED = tuple(metric.name for metric in CATALOGUE.rollup())
 STATE_COLUMNS = (
@@ -123,6 +124,7 @@ class Fleet(Troubles):
                 if not site.stale:
                     self._queue_now(connection, site, now_s)
             self._write_samples(connection, np.array([now_s]))
+            add_parts(connection, now_s)
             connection.execute(
                 "update alert_evaluators set reported_at = %(t)s, passed_at = %(t)s",
                 {"t": moment(now_s)},
@@ -404,6 +406,7 @@ class Fleet(Troubles):
             db.execute("select make_partition('samples', %s, %s)", (start, end))
         seconds = np.arange(now_s - min(self.hours, 1) * 3600, now_s, 5)
         self._write_samples(db, seconds)
+        add_parts(db, float(seconds[0]))
 
     def _write_samples(self, db: psycopg.Connection[Any], seconds: "np.ndarray[Any, Any]") -> None:
         names = [m.name for m in CATALOGUE.group(Group.FAST)]

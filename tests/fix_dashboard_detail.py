@@ -21,6 +21,7 @@ from alerts.xid_policy import load_policy
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Group
 from tests.fix_dashboard_data import Fleet, make_schema
+from tests.fix_gpu_parts import add_parts
 
 EVERY_S = 5
 HOT_HOST = 138  # in the rack whose cooling fails
@@ -74,6 +75,7 @@ class Detail:
                 "delete from samples where gpu_id = %s and reader_status_code = 0 and time > %s",
                 (self.fleet.sites[0].gpu_ids[LOST_HOST][3], _time(now_s - 60)),
             )
+            add_parts(db, now_s - 60)
 
     def _samples(self, db: psycopg.Connection[Any], now_s: float) -> None:
         for hour in np.arange(now_s - self.fleet.hours * 3600, now_s + 7200, 3600):
@@ -99,6 +101,7 @@ class Detail:
                 for n, gpu_id in enumerate(gpu_ids):
                     for second in times[::12]:
                         out.write_row([_time(second), gpu_id, *self._slow(kind, n, second, now_s)])
+        add_parts(db, now_s - (self.fleet.hours + 1) * 3600)
 
     def _fast(
         self, kind: str, n: int, times: "np.ndarray[Any, Any]", now_s: float

@@ -42,9 +42,14 @@ PANEL_PX = 104
 
 
 def on_grid(window: Window, rows: Sequence[Any], group: Group) -> Grid:
-    """Put all columns of a group on the grid, scaled to what a person reads."""
+    """Put all columns of a group on the grid, scaled to what a person reads.
+
+    A column that the rows do not have is unknown throughout.
+    """
     names = [name for metric in CATALOGUE.group(group) for name in columns(metric)]
-    grid = series.on_grid(rows, window, names)
+    there = [name for name in names if rows and hasattr(rows[0], name)]
+    grid = series.on_grid(rows, window, there)
+    grid |= {name: np.full(window.points, np.nan) for name in names if name not in grid}
     for metric in CATALOGUE.group(group):
         for name in columns(metric):
             grid[name] = grid[name] * metric.scale

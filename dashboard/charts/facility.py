@@ -52,9 +52,8 @@ def figure(
 ) -> Figure:
     """Return the panels; one that a facility should fill is there even when it is empty."""
     grid = series.on_grid(past["rollup"], window, ROLLUP)
-    coarse = Window(
-        window.start_s // _rack_step(window) * _rack_step(window), window.end_s, _rack_step(window)
-    )
+    spread_s = window.spread_s
+    coarse = Window(window.start_s // spread_s * spread_s, window.end_s, spread_s)
     spread = series.on_grid(past["racks"], coarse, RACK_SPREAD)
     panels: list[Panel] = []
     if not summary.queues_only:
@@ -71,10 +70,6 @@ def figure(
     silence = None if summary.queues_only else grid["load_mean"]
     tall = 300 if len(panels) == 1 else 132
     return timeline(window, panels, marks, panel_px=tall, silence=silence)
-
-
-def _rack_step(window: Window) -> int:
-    return max(60, window.step_s)
 
 
 def _load(summary: Summary, grid: dict[str, Series], spread: dict[str, Series], step: int) -> Panel:

@@ -141,7 +141,8 @@ async def _past(
         "start_s": window.start_s,
         "end_s": window.end_s,
         "step_s": window.step_s,
-        "rack_step_s": max(60, window.step_s),
+        "rollup_s": window.rollup_s,
+        "spread_s": window.spread_s,
     }
     times = (view.range_name, view.get("from"), view.get("to"))
     good_for_s = max(HISTORY_GOOD_FOR_S, window.step_s / 4)

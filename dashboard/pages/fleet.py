@@ -117,7 +117,12 @@ async def _history(
     view: View, window: Window, sources: Sources
 ) -> tuple[dict[int, Any], dict[int, series.Series]]:
     """Return, by facility, load on the grid, and the backlog's size on the grid."""
-    values = {"start_s": window.start_s, "end_s": window.end_s, "step_s": window.step_s}
+    values = {
+        "start_s": window.start_s,
+        "end_s": window.end_s,
+        "step_s": window.step_s,
+        "rollup_s": window.rollup_s,
+    }
     question = (view.range_name, view.get("from"), view.get("to"))
     good_for_s = max(HISTORY_GOOD_FOR_S, window.step_s / 2)
 

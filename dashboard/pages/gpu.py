@@ -5,6 +5,7 @@ A part of the Hosts page, shown where its address names a GPU; see `host.py`.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,14 +21,16 @@ from dashboard.pages import metrics
 from dashboard.past import Past
 from dashboard.picture import STALE_S_MIN, Host
 from dashboard.states import SENTENCES, SIGHTLESS, State
-from dashboard.view import View, Window
+from dashboard.view import STEPS_S, View, Window
 from dashboard.wording import moment, number, share, with_unit
 from telemetry.metrics import Group
 
 GOOD_FOR_S = 5.0
 IDENTITY_GOOD_FOR_S = 10.0
 RAW_ROWS = 24
-RAW_SPAN_S = 1800
+RAW_SPAN_S = 600
+NEAR_STEPS = 12
+READINGS_SPAN_S_MAX = 3600
 SLOW_STEP_S = 60
 
 
@@ -75,37 +78,51 @@ async def render(view: View, sources: Sources) -> Slots:
     if host is None or at is None:
         return _nothing(view, sources)
     gpu_id = int(picture.gpu_ids[at])
-    interval_s = float(picture.interval_s[host.position])
-    window = past.steady(
-        view.window(sources.now_s), interval_s=interval_s, span_s_max=past.SAMPLES_SPAN_S_MAX
-    )
-    coarse = past.steady(window, interval_s=SLOW_STEP_S)
-    found, slow, known = await _ask(view, sources, host, gpu_id, window, coarse)
+    spans = _spans(view, sources, float(picture.interval_s[host.position]))
+    window = spans.window
+    found, slow, known = await _ask(view, sources, host, gpu_id, spans)
     who = next((row for row in known.of("accelerators") if row.gpu_id == gpu_id), None)
     alerts, events = found.of("alerts"), found.of("events")
 
     def draw() -> tuple[Figure, Component, Figure, Component]:
-        grid = charts.on_grid(window, found.of("gpu_fast"), Group.FAST)
-        slow_grid = charts.on_grid(coarse, slow.of("gpu_slow"), Group.SLOW)
+        near = charts.on_grid(spans.near, found.of("gpu_fast"), Group.FAST)
+        grid = near
+        if spans.near is not window:
+            grid = charts.on_grid(window, found.of("gpu_rollup"), Group.FAST)
+        slow_grid = charts.on_grid(spans.coarse, slow.of("gpu_slow"), Group.SLOW)
+        parts = ((window, grid), (spans.near, near), (spans.coarse, slow_grid))
         rows = charts.lanes_of(window, grid, alerts)
         return (
             lanes.figure(window, rows),
             seat.looks_legend(lanes.shown_looks(rows)),
             charts.figure(window, grid, who, events),
-            metrics.every(window, coarse, grid, slow_grid, who),
+            metrics.every(parts, who),
         )
 
     drawn = await past.kept(
         sources,
         ("gpu", gpu_id, past.times(view)),
-        (window, coarse, who, alerts, events, found.of("gpu_fast"), slow.of("gpu_slow")),
+        (
+            spans,
+            who,
+            alerts,
+            events,
+            *map(found.of, ("gpu_rollup", "gpu_fast")),
+            slow.of("gpu_slow"),
+        ),
         draw,
     )
     index = int(picture.index_of[at])
     return {
         "gpu-title": {"children": seat.crumbs(view, picture, host, html.Span(f"GPU {index}"))},
         "gpu-switch": {"children": _siblings(view, sources, host, at)},
-        "gpu-note": {"children": past.notes(window.note, found.trouble or slow.trouble)},
+        "gpu-note": {
+            "children": past.notes(
+                window.note,
+                spans.coarse.note and f"slow metrics: {spans.coarse.note}",
+                found.trouble or slow.trouble,
+            )
+        },
         "gpu-tiles": {"children": _tiles(sources, host, at, who)},
         "gpu-alerts": {"children": seat.open_alerts(view, alerts)},
         "gpu-lanes": {"figure": drawn[0]},
@@ -120,9 +137,37 @@ async def render(view: View, sources: Sources) -> Slots:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """What is asked for what span: sums, single readings, and the slow metrics.
+
+    Sums are kept for the main readings alone. The others are shown for the last minutes; a short
+    span of the past, where readings can be looked up by accelerator, is drawn from them entirely.
+    """
+
+    window: Window
+    near: Window
+    coarse: Window
+
+
+def _spans(view: View, sources: Sources, interval_s: float) -> _Spans:
+    asked = view.window(sources.now_s)
+    if not asked.live and asked.end_s - asked.start_s <= READINGS_SPAN_S_MAX:
+        window = near = past.steady(asked, interval_s=interval_s)
+    else:
+        between_s = past.rollup_interval_s(asked, sources.now_s)
+        window = past.steady(asked, interval_s=max(between_s, interval_s))
+        step_s = next(s for s in STEPS_S if s >= interval_s or s == STEPS_S[-1])
+        start_s = (window.end_s - NEAR_STEPS * step_s) // step_s * step_s
+        near = Window(start_s, window.end_s, step_s, live=window.live)
+    coarse = past.steady(window, interval_s=SLOW_STEP_S, span_s_max=past.SAMPLES_SPAN_S_MAX)
+    return _Spans(window, near, coarse)
+
+
 async def _ask(
-    view: View, sources: Sources, host: Host, gpu_id: int, window: Window, coarse: Window
+    view: View, sources: Sources, host: Host, gpu_id: int, spans: _Spans
 ) -> tuple[Past, Past, Past]:
+    window, coarse, near = spans.window, spans.coarse, spans.near
     values = {
         "host_id": host.host_id,
         "gpu_id": gpu_id,
@@ -132,9 +177,15 @@ async def _ask(
     }
     question = (gpu_id, past.times(view))
     found = await past.ask(
-        sources, "host", ("gpu_fast", "events", "alerts"), values,
+        sources, "host", ("gpu_rollup", "events", "alerts"), values,
         question=question, good_for_s=max(GOOD_FOR_S, window.step_s / 4),
     )  # fmt: skip
+    near_values = {**values, "start_s": near.start_s, "step_s": near.step_s}
+    readings = await past.ask(
+        sources, "host", ("gpu_fast",), near_values, question=question, good_for_s=GOOD_FOR_S
+    )
+    found.rows |= readings.rows
+    found.trouble = found.trouble or readings.trouble
     raw = {**values, "start_s": window.end_s - RAW_SPAN_S, "limit": RAW_ROWS}
     rows = await past.ask(
         sources, "host", ("raw_fast",), raw, question=question, good_for_s=GOOD_FOR_S

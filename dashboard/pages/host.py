@@ -80,10 +80,9 @@ async def render(view: View, sources: Sources) -> Slots:
     host = seat.find_host(picture, view)
     if host is None:
         return _nothing(view, sources)
-    interval_s = float(picture.interval_s[host.position])
-    window = past.steady(
-        view.window(sources.now_s), interval_s=interval_s, span_s_max=past.SAMPLES_SPAN_S_MAX
-    )
+    asked = view.window(sources.now_s)
+    between_s = past.rollup_interval_s(asked, sources.now_s)
+    window = past.steady(asked, interval_s=max(between_s, float(picture.interval_s[host.position])))
     gpu_ids = picture.gpu_ids[host.first : host.last].tolist()
     indices = picture.index_of[host.first : host.last].tolist()
     found, known = await _ask(view, sources, host, gpu_ids, window)

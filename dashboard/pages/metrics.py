@@ -17,7 +17,7 @@ from dashboard.charts import lanes, series
 from dashboard.view import Window
 from dashboard.wording import DASH, brief, duration, moment, number
 from telemetry.catalogue import CATALOGUE
-from telemetry.metrics import Group, Kind, Metric
+from telemetry.metrics import Kind, Metric
 
 # A metric not read for longer is shown pale: it is no value of now.
 OLD_S = 60
@@ -39,16 +39,20 @@ FAMILIES = (
 )
 
 
-def every(
-    window: Window, coarse: Window, grid: charts.Grid, slow_grid: charts.Grid, who: Any
-) -> Component:
-    """Every entry of the catalogue, in families: newest value, its course, its extremes."""
+def every(parts: Sequence[tuple[Window, charts.Grid]], who: Any) -> Component:
+    """Every entry of the catalogue, in families: newest value, its course, its extremes.
+
+    Args:
+        parts: spans with what is known in them; a metric is shown in the first that knows it.
+        who: the accelerator; None where no inventory lists it.
+    """
     absent = set(getattr(who, "unsupported", None) or ())
     families: dict[str, list[Component]] = {name: [] for name, _ in FAMILIES}
     for metric in CATALOGUE.metrics:
-        fast = metric.group is Group.FAST
-        row = _metric(metric, window if fast else coarse, grid if fast else slow_grid, absent)
-        families[_family(metric)].append(row)
+        own = [(window, grid) for window, grid in parts if metric.name in grid]
+        told = [(w, grid) for w, grid in own if not np.isnan(grid[metric.name]).all()]
+        window, grid = (told or own)[0]
+        families[_family(metric)].append(_metric(metric, window, grid, absent))
     return html.Div(
         [
             html.Div([html.H3(name), *rows], className="metric-family")

@@ -65,7 +65,12 @@ async def render(view: View, sources: Sources) -> Slots:
         rows[name] = await sources.history.get(("pipeline", name), GOOD_FOR_S, ask)
 
     async def ask_ingest() -> list[Any]:
-        values = {"start_s": window.start_s, "end_s": window.end_s, "step_s": window.step_s}
+        values = {
+            "start_s": window.start_s,
+            "end_s": window.end_s,
+            "step_s": window.step_s,
+            "rollup_s": window.rollup_s,
+        }
         return await sources.queries.rows("pipeline", "ingest", values)
 
     times = ("ingest", view.range_name, view.get("from"), view.get("to"))

@@ -72,6 +72,7 @@ async def render(view: View, sources: Sources) -> Slots:
         "start_s": window.start_s,
         "end_s": window.end_s,
         "step_s": window.step_s,
+        "rollup_s": max(charts.STEP_S, window.rollup_s),
     }
     found = await past.ask(
         sources, "host", ("rack",), values,

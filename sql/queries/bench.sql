@@ -160,49 +160,8 @@ where host_id %% %(parts)s = %(part)s
     and host_id %% 200 <> 7;
 
 -- name: make_facility_rollup
--- Sums of every facility by 10 s.
-insert into facility_rollup_10s (
-    bucket,
-    facility_id,
-    sample_rows,
-    throttled_rows,
-    utilization_gpu_percent_sum,
-    utilization_gpu_percent_count,
-    utilization_gpu_percent_min,
-    utilization_gpu_percent_max,
-    memory_used_mebibytes_sum,
-    memory_used_mebibytes_count,
-    memory_used_mebibytes_min,
-    memory_used_mebibytes_max,
-    temperature_gpu_celsius_sum,
-    temperature_gpu_celsius_count,
-    temperature_gpu_celsius_min,
-    temperature_gpu_celsius_max,
-    temperature_memory_celsius_sum,
-    temperature_memory_celsius_count,
-    temperature_memory_celsius_min,
-    temperature_memory_celsius_max,
-    temperature_margin_celsius_sum,
-    temperature_margin_celsius_count,
-    temperature_margin_celsius_min,
-    temperature_margin_celsius_max,
-    power_milliwatts_sum,
-    power_milliwatts_count,
-    power_milliwatts_min,
-    power_milliwatts_max,
-    clock_sm_megahertz_sum,
-    clock_sm_megahertz_count,
-    clock_sm_megahertz_min,
-    clock_sm_megahertz_max,
-    sm_active_permille_sum,
-    sm_active_permille_count,
-    sm_active_permille_min,
-    sm_active_permille_max,
-    tensor_active_permille_sum,
-    tensor_active_permille_count,
-    tensor_active_permille_min,
-    tensor_active_permille_max
-)
+-- Sums of every facility by 10 s: in the order of the columns, as the next two.
+insert into facility_rollup_10s
 select
     b.bucket,
     b.facility_id,
@@ -258,48 +217,7 @@ on conflict do nothing;
 
 -- name: make_rack_rollup
 -- Sums of every rack by minute.
-insert into rack_rollup_1m (
-    bucket,
-    rack_id,
-    sample_rows,
-    throttled_rows,
-    utilization_gpu_percent_sum,
-    utilization_gpu_percent_count,
-    utilization_gpu_percent_min,
-    utilization_gpu_percent_max,
-    memory_used_mebibytes_sum,
-    memory_used_mebibytes_count,
-    memory_used_mebibytes_min,
-    memory_used_mebibytes_max,
-    temperature_gpu_celsius_sum,
-    temperature_gpu_celsius_count,
-    temperature_gpu_celsius_min,
-    temperature_gpu_celsius_max,
-    temperature_memory_celsius_sum,
-    temperature_memory_celsius_count,
-    temperature_memory_celsius_min,
-    temperature_memory_celsius_max,
-    temperature_margin_celsius_sum,
-    temperature_margin_celsius_count,
-    temperature_margin_celsius_min,
-    temperature_margin_celsius_max,
-    power_milliwatts_sum,
-    power_milliwatts_count,
-    power_milliwatts_min,
-    power_milliwatts_max,
-    clock_sm_megahertz_sum,
-    clock_sm_megahertz_count,
-    clock_sm_megahertz_min,
-    clock_sm_megahertz_max,
-    sm_active_permille_sum,
-    sm_active_permille_count,
-    sm_active_permille_min,
-    sm_active_permille_max,
-    tensor_active_permille_sum,
-    tensor_active_permille_count,
-    tensor_active_permille_min,
-    tensor_active_permille_max
-)
+insert into rack_rollup_1m
 select
     b.bucket,
     b.rack_id,
@@ -353,6 +271,73 @@ from (
     where f.tenant = 'bench'
 ) b
 on conflict do nothing;
+
+-- name: make_gpu_rollup
+-- Sums of the first accelerators by minute, an hour after the other, as they are moved.
+insert into gpu_rollup_1m
+select
+    t.bucket,
+    g.gpu_id,
+    60,
+    0,
+    0,
+    0,
+    (60 * (80 + 20 * (random() - 0.5)))::integer,
+    60,
+    60,
+    100,
+    (60 * (60000 + 8000 * (random() - 0.5)))::bigint,
+    60,
+    52000,
+    68000,
+    (60 * (62 + 12 * (random() - 0.5)))::integer,
+    60,
+    50,
+    74,
+    (60 * (70 + 12 * (random() - 0.5)))::integer,
+    60,
+    58,
+    82,
+    (60 * (25 + 12 * (random() - 0.5)))::integer,
+    60,
+    13,
+    37,
+    (60 * (550000 + 80000 * (random() - 0.5)))::bigint,
+    60,
+    470000,
+    630000,
+    (60 * (1755 + 60 * (random() - 0.5)))::integer,
+    60,
+    1695,
+    1815,
+    (60 * (700 + 150 * (random() - 0.5)))::integer,
+    60,
+    550,
+    850,
+    (60 * (350 + 150 * (random() - 0.5)))::integer,
+    60,
+    200,
+    500
+from generate_series(
+    date_bin('1 min', %(start)s::timestamptz, 'epoch'),
+    %(end)s::timestamptz - interval '1 min',
+    interval '1 min'
+) as t (bucket)
+cross join (select gpu_id from accelerators order by gpu_id limit %(raw_gpus)s) g
+order by date_bin('1 hour', t.bucket, 'epoch'::timestamptz), g.gpu_id, t.bucket;
+
+-- name: touch_rollups
+-- Every step of a span, as batches would have touched it.
+insert into rollup_touched (step_s, bucket, facility_id)
+select s.step_s, t.bucket, f.facility_id
+from (values (300), (3600)) as s (step_s)
+cross join lateral generate_series(
+    date_bin(make_interval(secs => s.step_s), %(start)s::timestamptz, 'epoch'),
+    %(end)s::timestamptz,
+    make_interval(secs => s.step_s)
+) as t (bucket)
+cross join facilities f
+where f.tenant = 'bench';
 
 -- name: make_events
 -- Xids at random: so many an accelerator and day, most of them on few accelerators.
@@ -420,6 +405,18 @@ limit 50;
 select min(gpu_id) + %(raw_gpus)s / 2
 from accelerators;
 
+-- name: host_of
+-- The host of an accelerator.
+select host_id
+from accelerators
+where gpu_id = %(gpu_id)s;
+
+-- name: gpus_of
+-- The accelerators of a host.
+select array_agg(gpu_id order by index)
+from accelerators
+where host_id = %(host_id)s;
+
 -- name: some_facility
 -- One of the facilities.
 select min(facility_id)
@@ -431,7 +428,9 @@ where tenant = 'bench';
 select c.relname, round(sum(pg_total_relation_size(coalesce(i.inhrelid, c.oid))) / 1048576.0)::integer
 from pg_class c
 left join pg_inherits i on i.inhparent = c.oid
-where c.relname in ('samples', 'facility_rollup_10s', 'rack_rollup_1m', 'events', 'host_state')
+where c.relname in (
+    'samples', 'facility_rollup_10s', 'rack_rollup_1m', 'gpu_rollup_1m', 'events', 'host_state'
+)
 group by c.relname;
 
 -- name: has_messages

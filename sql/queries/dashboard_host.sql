@@ -59,26 +59,31 @@ order by index, gpu_id;
 -- name: trail
 -- How the accelerators of a host fared, by step: means of load, the worst of everything else.
 select
-    s.gpu_id,
+    r.gpu_id,
     extract(epoch from date_bin(
-        make_interval(secs => %(step_s)s), s.time, 'epoch'::timestamptz
+        make_interval(secs => %(step_s)s), r.bucket, 'epoch'::timestamptz
     ))::float8 as bucket_s,
-    max(s.reader_status_code) as status,
-    bit_or(s.clock_event_reasons_bitmask) as reasons,
-    avg(s.utilization_gpu_percent)::float8 as load,
-    avg(s.sm_active_permille)::float8 / 10 as sm,
+    max(r.reader_status_code) as status,
+    bit_or(r.clock_event_reasons_bitmask) as reasons,
+    (sum(r.utilization_gpu_percent_sum)
+        / nullif(sum(r.utilization_gpu_percent_count), 0)::numeric)::float8 as load,
+    (sum(r.sm_active_permille_sum)
+        / nullif(sum(r.sm_active_permille_count), 0)::numeric / 10)::float8 as sm,
     min(coalesce(
-        s.temperature_margin_celsius,
-        a.temperature_slowdown_celsius - s.temperature_gpu_celsius
+        r.temperature_margin_celsius_min,
+        a.temperature_slowdown_celsius - r.temperature_gpu_celsius_max
     ))::float8 as headroom,
-    max(s.temperature_memory_celsius)::float8 as hbm,
-    max(s.power_milliwatts)::float8 / 1000 as power,
-    max(s.memory_used_mebibytes)::float8 / 1024 as memory
-from samples s
+    max(r.temperature_memory_celsius_max)::float8 as hbm,
+    max(r.power_milliwatts_max)::float8 / 1000 as power,
+    max(r.memory_used_mebibytes_max)::float8 / 1024 as memory
+from gpu_rollup(
+    %(step_s)s,
+    %(host_id)s,
+    %(gpu_ids)s,
+    to_timestamp(%(start_s)s),
+    to_timestamp(%(end_s)s)
+) r
 join accelerators a using (gpu_id)
-where s.gpu_id = any(%(gpu_ids)s)
-    and s.time >= to_timestamp(%(start_s)s)
-    and s.time < to_timestamp(%(end_s)s)
 group by 1, 2
 order by 1, 2;
 
@@ -180,10 +185,66 @@ select
     (sum(power_milliwatts_sum)
         / nullif(sum(power_milliwatts_count), 0)::numeric / 1000)::float8 as power,
     (sum(throttled_rows) / nullif(sum(sample_rows), 0)::numeric * 100)::float8 as throttled
-from rack_rollup_1m
-where rack_id = %(rack_id)s
+from rack_rollup
+where step_s = %(rollup_s)s
+    and rack_id = %(rack_id)s
     and bucket >= to_timestamp(%(start_s)s)
     and bucket < to_timestamp(%(end_s)s)
+group by 1
+order by 1;
+
+-- name: gpu_rollup
+-- How one accelerator fared, by step, from its sums: mean and extremes, so that a spike of one sample
+-- stays; codes as their highest, bit masks as every bit that was set.
+select
+    extract(epoch from date_bin(
+        make_interval(secs => %(step_s)s), bucket, 'epoch'::timestamptz
+    ))::float8 as bucket_s,
+    (sum(utilization_gpu_percent_sum)
+        / nullif(sum(utilization_gpu_percent_count), 0)::numeric)::float8 as utilization_gpu_percent,
+    min(utilization_gpu_percent_min) as utilization_gpu_percent_min,
+    max(utilization_gpu_percent_max) as utilization_gpu_percent_max,
+    (sum(memory_used_mebibytes_sum)
+        / nullif(sum(memory_used_mebibytes_count), 0)::numeric)::float8 as memory_used_mebibytes,
+    min(memory_used_mebibytes_min) as memory_used_mebibytes_min,
+    max(memory_used_mebibytes_max) as memory_used_mebibytes_max,
+    (sum(temperature_gpu_celsius_sum)
+        / nullif(sum(temperature_gpu_celsius_count), 0)::numeric)::float8 as temperature_gpu_celsius,
+    min(temperature_gpu_celsius_min) as temperature_gpu_celsius_min,
+    max(temperature_gpu_celsius_max) as temperature_gpu_celsius_max,
+    (sum(temperature_memory_celsius_sum)
+        / nullif(sum(temperature_memory_celsius_count), 0)::numeric)::float8 as temperature_memory_celsius,
+    min(temperature_memory_celsius_min) as temperature_memory_celsius_min,
+    max(temperature_memory_celsius_max) as temperature_memory_celsius_max,
+    (sum(temperature_margin_celsius_sum)
+        / nullif(sum(temperature_margin_celsius_count), 0)::numeric)::float8 as temperature_margin_celsius,
+    min(temperature_margin_celsius_min) as temperature_margin_celsius_min,
+    max(temperature_margin_celsius_max) as temperature_margin_celsius_max,
+    (sum(power_milliwatts_sum)
+        / nullif(sum(power_milliwatts_count), 0)::numeric)::float8 as power_milliwatts,
+    min(power_milliwatts_min) as power_milliwatts_min,
+    max(power_milliwatts_max) as power_milliwatts_max,
+    (sum(clock_sm_megahertz_sum)
+        / nullif(sum(clock_sm_megahertz_count), 0)::numeric)::float8 as clock_sm_megahertz,
+    min(clock_sm_megahertz_min) as clock_sm_megahertz_min,
+    max(clock_sm_megahertz_max) as clock_sm_megahertz_max,
+    (sum(sm_active_permille_sum)
+        / nullif(sum(sm_active_permille_count), 0)::numeric)::float8 as sm_active_permille,
+    min(sm_active_permille_min) as sm_active_permille_min,
+    max(sm_active_permille_max) as sm_active_permille_max,
+    (sum(tensor_active_permille_sum)
+        / nullif(sum(tensor_active_permille_count), 0)::numeric)::float8 as tensor_active_permille,
+    min(tensor_active_permille_min) as tensor_active_permille_min,
+    max(tensor_active_permille_max) as tensor_active_permille_max,
+    bit_or(clock_event_reasons_bitmask) as clock_event_reasons_bitmask,
+    max(reader_status_code) as reader_status_code
+from gpu_rollup(
+    %(step_s)s,
+    %(host_id)s,
+    array[%(gpu_id)s]::integer[],
+    to_timestamp(%(start_s)s),
+    to_timestamp(%(end_s)s)
+)
 group by 1
 order by 1;
 

@@ -137,8 +137,9 @@ select
         make_interval(secs => %(step_s)s), bucket, 'epoch'::timestamptz
     ))::float8 as bucket_s,
     (sum(sample_rows) / %(step_s)s)::float8 as rows_per_second
-from facility_rollup_10s
-where bucket >= to_timestamp(%(start_s)s)
+from facility_rollup
+where step_s = %(rollup_s)s
+    and bucket >= to_timestamp(%(start_s)s)
     and bucket < to_timestamp(%(end_s)s)
 group by 1
 order by 1;

@@ -129,7 +129,7 @@ def test_an_accelerator_has_every_metric_of_the_catalogue_and_where_it_has_been(
     page = visit(f"{LOST}&gpu=3")
     rows = page.locator("#gpu-metrics .metric")
     expect(rows).to_have_count(len(CATALOGUE.metrics))
-    expect(rows.filter(has_text="Retired pages")).to_contain_text("not offered by the driver")
+    expect(rows.filter(has_text="Retired pages").first).to_contain_text("not offered by the driver")
     seats = page.locator("#gpu-seats tbody tr")
     expect(seats).to_have_count(2)
     expect(seats.first).to_contain_text("now")

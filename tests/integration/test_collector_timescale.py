@@ -1,13 +1,19 @@
 """The Timescale-licensed tier: its migrations on TimescaleDB compiled to WebAssembly."""
 
+from datetime import UTC, datetime, timedelta
+
 import psycopg
 import pytest
 
 import sql
-from collector import migrate
+from benchmarks.fleet_rows import FleetRows, Shape
+from collector import compaction, maintenance, migrate
+from collector.settings import CollectorSettings
 from collector.tier import Tier, detect
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Group
+from tests.fix_collector import NOW_US
+from tests.fix_gpu_parts import add_parts
 
 pytestmark = pytest.mark.slow
 
@@ -29,10 +35,55 @@ def test_every_migration_runs_and_leaves_hypertables(
         found = connection.execute(
             "select hypertable_name from timescaledb_information.hypertables order by 1"
         ).fetchall()
-        assert [str(row[0]) for row in found] == ["samples", "slow_samples"]
+        assert [str(row[0]) for row in found] == [
+            "gpu_rollup_1h", "gpu_rollup_1m", "gpu_rollup_parts", "samples", "slow_samples",
+        ]  # fmt: skip
         columns = connection.execute(
             "select column_name from information_schema.columns "
             "where table_schema = 'public' and table_name = 'samples' order by ordinal_position"
         ).fetchall()
         names = [metric.name for metric in CATALOGUE.group(Group.FAST)]
         assert [row[0] for row in columns] == ["time", "gpu_id", *names]
+        _keep(connection)
+        _roll_up(connection)
+
+
+def _keep(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Retention is TimescaleDB's, and follows the settings."""
+    for days in (7, 7, 3):
+        settings = CollectorSettings(raw_retention_days=days)
+        maintenance.drop_old(connection, Tier.TIMESCALE, settings, NOW_US)
+    found = connection.execute(
+        "select hypertable_name, config ->> 'drop_after' from timescaledb_information.jobs "
+        "where proc_name = 'policy_retention' order by 1"
+    ).fetchall()
+    assert found == [
+        ("gpu_rollup_1h", "800 days"),
+        ("gpu_rollup_1m", "14 days"),
+        ("samples", "3 days"),
+        ("slow_samples", "90 days"),
+    ]
+
+
+def _roll_up(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """What is over is made, and parts are moved; without COPY, which this build lacks."""
+    fleet = FleetRows(connection, Shape(gpus=64, facilities=1))
+    fleet.make_places()
+    end = datetime.fromtimestamp(NOW_US / 1e6, UTC)
+    fleet.make_rollups(end - timedelta(hours=2), end)
+    (made,) = connection.execute(
+        "select count(*) from facility_spread where step_s = 60"
+    ).fetchall()
+    assert made == (115,)  # the last five minutes are not over
+    connection.execute(
+        "insert into samples (time, gpu_id, utilization_gpu_percent) "
+        "select %s, gpu_id, 50 from accelerators",
+        (end,),
+    )
+    add_parts(connection, since_s=0.0)
+    assert compaction.move(connection, Tier.TIMESCALE, kept=timedelta(hours=-1)) == 8
+    for table in ("gpu_rollup_1m", "gpu_rollup_1h"):
+        (sums,) = connection.execute(
+            f"select count(*), sum(utilization_gpu_percent_sum) from {table}"
+        ).fetchall()
+        assert sums == (64, 3200)

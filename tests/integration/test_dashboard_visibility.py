@@ -21,11 +21,16 @@ from tests.fix_tenants import Tenants
 OWNERLESS = {
     "xid_policy", "alert_rules", "alert_evaluators", "collectors", "stream_offsets", "lost_ranges",
 }  # fmt: skip
-NOT_FILLED = {"quarantine", "facility_rollup_10s", "rack_rollup_1m", "identity_findings"}
+NOT_FILLED = {
+    "quarantine", "facility_rollup_10s", "facility_rollup_1m", "facility_rollup_1h",
+    "facility_rollup", "facility_spread", "rack_rollup_1m", "rack_rollup_1h", "rack_rollup",
+    "rollup_progress", "gpu_rollup_parts", "gpu_rollup_1m", "gpu_rollup_1h", "identity_findings",
+}  # fmt: skip
 Connection = psycopg.Connection[Any]
 
 READABLE = """
     select n.nspname || '.' || c.relname, c.relname, c.relrowsecurity or n.nspname = 'visible'
+            or 'security_invoker=true' = any(c.reloptions)
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f')
