@@ -116,13 +116,15 @@ def _send(
     # Kafka's client is imported only by an agent that sends.
     from agent.beside import Beside  # noqa: PLC0415
     from agent.child.boards import ChildBoards  # noqa: PLC0415
-    from agent.kafka import KafkaSink, Signer  # noqa: PLC0415
+    from agent.kafka import KafkaSink  # noqa: PLC0415
+    from agent.kafka_client import Signer  # noqa: PLC0415
     from agent.observer import Plan  # noqa: PLC0415
     from agent.outbox import Outbox  # noqa: PLC0415
     from agent.queues import load_sources  # noqa: PLC0415
     from agent.run import Agent, Parts  # noqa: PLC0415
     from agent.spool_file import SpoolFile  # noqa: PLC0415
 
+    chosen.client_options()  # what is wrong with its files is said before anything starts
     signer: Signer | None = None
     if chosen.signing_key_file:
         # The library is only loaded by an agent that has a key.

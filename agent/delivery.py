@@ -35,8 +35,8 @@ class Pause:
         """Wait, longer than last time. Failures while waiting are of the same attempt."""
         if not self.over(now_s):
             return
-        pause_s = max(self._pause_s, at_least_s)
-        self._until_s = now_s + pause_s * self._random.uniform(0.5, 1.0)
+        pause_s = self._pause_s * self._random.uniform(0.5, 1.0)
+        self._until_s = now_s + max(pause_s, at_least_s * self._random.uniform(1.0, 1.5))
         self._pause_s = min(PAUSE_MAX_S, 2 * self._pause_s)
 
     def succeeded(self) -> None:

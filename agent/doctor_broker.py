@@ -5,9 +5,8 @@ allowed is what the broker itself says, where it has an authorizer.
 """
 
 import socket
-import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from kafka import KafkaAdminClient
@@ -20,6 +19,7 @@ from kafka.errors import (
 )
 
 from agent.doctor import Finding, NoAnswer, fail, ok, warn, within
+from telemetry import kafka_door
 from telemetry.streams import KafkaSettings, Stream
 
 CONNECT_S = 3.0
@@ -88,27 +88,15 @@ def check_address(address: str) -> Finding:
 
 def check_files(settings: KafkaSettings) -> Iterator[Finding]:
     """Yield what is wrong with the files that the connection needs."""
-    files = {
-        "kafka_ssl_ca_file": settings.kafka_ssl_ca_file,
-        "kafka_ssl_certificate_file": settings.kafka_ssl_certificate_file,
-        "kafka_ssl_key_file": settings.kafka_ssl_key_file,
-        "kafka_sasl_password_file": settings.kafka_sasl_password_file,
-    }
-    for name, path in files.items():
-        if not path:
-            continue
-        try:
-            with Path(path).open("rb") as file:
-                file.read(1)
-        except OSError as error:
-            yield fail(
-                "broker", f"{name}: {path}: {error.strerror}", "let the agent's user read it"
-            )
-    if settings.kafka_ssl_ca_file:
-        try:
-            ssl.create_default_context(cafile=settings.kafka_ssl_ca_file)
-        except (ssl.SSLError, OSError) as error:
-            yield fail("broker", f"kafka_ssl_ca_file is no certificate: {error}", "replace it")
+    for problem in kafka_door.problems(settings):
+        yield fail(
+            "broker", problem.removeprefix("settings:"), "let the agent's user alone read it"
+        )
+    left = kafka_door.days_left(settings, time.time())
+    if left is not None and left <= kafka_door.WARN_DAYS:
+        verdict = fail if left <= 0 else warn
+        sentence = f"{settings.kafka_ssl_certificate_file} ends in {max(0.0, left):.1f} days"
+        yield verdict("broker", sentence, "put a new one in its place; no restart is needed")
     if settings.kafka_security_protocol in ("PLAINTEXT", "SASL_PLAINTEXT"):
         yield warn(
             "broker",

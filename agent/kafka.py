@@ -6,7 +6,6 @@ that fails is sent again from there, oldest first. What may be sent when is `del
 """
 
 import logging
-import socket
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -14,9 +13,8 @@ from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
-from kafka import KafkaProducer
 from kafka.errors import (
     AuthorizationError,
     ClusterAuthorizationFailedError,
@@ -28,23 +26,32 @@ from kafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from agent.connection_files import ConnectionFiles
 from agent.counters import Counters
 from agent.delivery import Lane, Pause
+from agent.drafts import EventDraft
+from agent.kafka_client import (
+    METADATA_WAIT_MS,
+    Producer,
+    Signer,
+    make_producer,
+    takes_connection,
+)
 from agent.outbox import Outbox
 from agent.spool_rows import Slot
+from telemetry import kafka_door
 from telemetry.clock import Clock
-from telemetry.streams import MESSAGE_BYTES_MAX, KafkaSettings, Stream
+from telemetry.errors import ConfigError
+from telemetry.streams import KafkaSettings, Stream
 
 log = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 60.0
 BUSY_WAIT_S = 0.2
+# Nobody is helped by an agent that asks again at once for what it may not have.
 FORBIDDEN_PAUSE_S = 30.0
-# A client that has had no success for so long is made anew, which reads certificates again.
+# A client that has had no success for so long is made anew.
 RENEW_AFTER_S = 120.0
-METADATA_WAIT_MS = 1000
-# What a message may be larger on its way than by itself: key and record overhead.
-RECORD_OVERHEAD_BYTES = 4096
 
 # What trouble may be about, besides a stream.
 _BROKER = "broker"
@@ -58,25 +65,6 @@ _FORBIDDEN = (
     SaslAuthenticationFailedError,
     TopicAuthorizationFailedError,
 )
-
-
-class Producer(Protocol):
-    """What the sink needs of a Kafka client."""
-
-    def send(
-        self, topic: str, *, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
-    ) -> Any:
-        """Return a future; may block for a second, may raise a KafkaError."""
-
-    def close(self, timeout: float) -> None:
-        """Give up what is in flight after `timeout` seconds."""
-
-
-class Signer(Protocol):
-    """Who vouches for what is sent."""
-
-    def headers(self, value: bytes) -> list[tuple[str, bytes]]:
-        """Return the record headers that go with a value."""
 
 
 class _Route(NamedTuple):
@@ -105,6 +93,7 @@ class KafkaSink:
         compression: str = "none",
         connect: Callable[[], Producer] | None = None,
         answers: Callable[[str], bool] | None = None,
+        why_shut: Callable[[KafkaSettings], str] = kafka_door.why_shut,
         random: Random | None = None,
     ) -> None:
         """Prepare; nothing is connected before `start`.
@@ -118,6 +107,7 @@ class KafkaSink:
             compression: `none`, `gzip` or `zstd`.
             connect: makes the client; by default kafka-python's.
             answers: whether any of the brokers' addresses takes a connection, for the log's words.
+            why_shut: what a broker that takes connections has against this client.
             random: for jitter.
         """
         self._settings = settings
@@ -127,6 +117,7 @@ class KafkaSink:
         self._drain = drain_messages_per_second_max
         self._connect = connect or partial(make_producer, settings, compression)
         self._answers = answers or takes_connection
+        self._why_shut = why_shut
         self._random = random or Random()  # noqa: S311 - jitter, no secret
         self._topics = {stream: settings.topic(stream) for stream in Stream}
         self._routes: list[_Route] = []
@@ -136,6 +127,8 @@ class KafkaSink:
         self._connecting = Pause(self._random)
         self._topic_pauses = {stream: Pause(self._random) for stream in Stream}
         self._alive_at_s = clock.monotonic_s()
+        self._files = ConnectionFiles(settings)
+        self._is_shut_out = False
         self._trouble: dict[str, str] = {}
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -209,20 +202,23 @@ class KafkaSink:
             self.step()
 
     def _connected(self, now_s: float) -> Producer | None:
-        """The client, made if need be, and made anew after a long time without success."""
+        """The client, made if need be, and made anew for new files or after a long time in vain."""
         in_flight = any(route.lane.in_flight for route in self._routes)
         wanted = any(not route.lane.idle for route in self._routes)
         if not wanted:
             self._alive_at_s = now_s
-        if self._producer and not in_flight and now_s - self._alive_at_s > RENEW_AFTER_S:
+        self._look_at_files(now_s)
+        stale = self._is_shut_out or now_s - self._alive_at_s > RENEW_AFTER_S
+        if self._producer and not in_flight and stale:
             self._producer.close(timeout=0)
             self._producer = None
+            self._is_shut_out = False
             self._alive_at_s = now_s
         if self._producer is None and wanted and self._connecting.over(now_s):
             try:
                 self._producer = self._connect()
-            except (KafkaError, OSError, ValueError) as error:
-                # OSError: a certificate or password file; ValueError: what is in it.
+            except (KafkaError, ConfigError, OSError, ValueError) as error:
+                # A certificate or password file, or what is in it.
                 self._connecting.failed(now_s)
                 self._say(_CLIENT, f"cannot prepare the connection to Kafka: {error}")
                 self._counters.add("kafka_failures")
@@ -230,6 +226,18 @@ class KafkaSink:
                 self._connecting.succeeded()
                 self._say(_CLIENT, "")
         return self._producer
+
+    def _look_at_files(self, now_s: float) -> None:
+        """Use new certificates and passwords at once, and say in time that a certificate ends."""
+        changed, warning = self._files.look(now_s, self._clock.now_us() / 1e6)
+        if changed:
+            self._is_shut_out = True
+            self._connecting.succeeded()
+            for pause in self._topic_pauses.values():
+                pause.succeeded()
+        if warning is not None:
+            for outbox in {route.outbox for route in self._routes}:
+                outbox.write([EventDraft([warning])])
 
     def _send(self, producer: Producer, route: _Route) -> None:
         outbox, lane, signer = route
@@ -301,19 +309,25 @@ class KafkaSink:
         forbidden = isinstance(error, _FORBIDDEN)
         lane.failed(slot, now_s)
         self._topic_pauses[lane.stream].failed(now_s, FORBIDDEN_PAUSE_S if forbidden else 0.0)
-        if not (self._trouble.get(_BROKER) or self._trouble.get(lane.stream)):
-            self._explain(lane.stream, error)
+        told = self._trouble.get(_BROKER) or self._trouble.get(lane.stream)
+        # A client that is sent away at the door tries again every two seconds by itself.
+        if forbidden or not told or self._settings.kafka_security_protocol != "PLAINTEXT":
+            self._explain(lane.stream, error, now_s)
         return False
 
-    def _explain(self, stream: Stream, error: BaseException) -> None:
+    def _explain(self, stream: Stream, error: BaseException, now_s: float) -> None:
         topic, where = self._topics[stream], self._settings.kafka_bootstrap
         if isinstance(error, _FORBIDDEN):
-            user = self._settings.kafka_sasl_username or "this client"
-            self._say(stream, f"Kafka at {where} does not let {user} write to {topic}: {error}")
+            who = kafka_door.principal_of(self._settings)
+            self._say(stream, f"Kafka at {where} does not let {who} write to {topic}: {error}")
         elif not self._answers(where):
             self._say(
                 _BROKER, f"Kafka at {where} does not answer; everything is kept until it does"
             )
+        elif sentence := self._why_shut(self._settings):
+            self._is_shut_out = True
+            self._connecting.failed(now_s, FORBIDDEN_PAUSE_S)
+            self._say(_BROKER, f"{sentence}; everything is kept until it is let in")
         else:
             self._say(
                 stream,
@@ -322,53 +336,10 @@ class KafkaSink:
             )
 
     def _say(self, subject: str, trouble: str) -> None:
-        """Log a change from good to bad and back, and nothing in between."""
+        """Log what is wrong when it changes, and when it is over; nothing in between."""
         before = self._trouble.get(subject, "")
         self._trouble[subject] = trouble
-        if trouble and not before:
+        if trouble and trouble != before:
             log.warning("%s", trouble)
         elif before and not trouble:
             log.info("Kafka takes messages again: %s", subject)
-
-
-def make_producer(settings: KafkaSettings, compression: str = "none") -> Producer:
-    """Return kafka-python's client with the options that the spool relies on.
-
-    Raises:
-        OSError: a certificate or password file cannot be read.
-    """
-    producer: Producer = KafkaProducer(
-        **settings.client_options(),
-        client_id="fleetgauge-agent",
-        # A fixed version spares the question, so that a missing broker does not block here.
-        api_version=(3, 9),
-        acks="all",
-        # The idempotent producer fails what is in flight when the broker has lost its state, and
-        # covers one session only. Repeats are dropped by the collector; one request at a time
-        # keeps the order.
-        enable_idempotence=False,
-        max_in_flight_requests_per_connection=1,
-        allow_auto_create_topics=False,
-        compression_type=None if compression == "none" else compression,
-        linger_ms=5,
-        batch_size=1 << 16,
-        max_request_size=MESSAGE_BYTES_MAX + RECORD_OVERHEAD_BYTES,
-        max_block_ms=METADATA_WAIT_MS,
-        request_timeout_ms=10_000,
-        delivery_timeout_ms=30_000,
-        reconnect_backoff_max_ms=2_000,
-        metrics_enabled=False,
-    )
-    return producer
-
-
-def takes_connection(bootstrap: str) -> bool:
-    """Whether any of these addresses takes a TCP connection within a second."""
-    for address in bootstrap.split(","):
-        host, _, port = address.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
-        except OSError:
-            continue
-        return True
-    return False

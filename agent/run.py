@@ -17,7 +17,8 @@ from agent.counters import Counters
 from agent.drafts import Draft, EventDraft
 from agent.driver import Driver
 from agent.inbox import Inbox
-from agent.kafka import KafkaSink, Signer
+from agent.kafka import KafkaSink
+from agent.kafka_client import Signer
 from agent.observer import Observer, Plan
 from agent.outbox import Outbox
 from agent.queues import QueueSource

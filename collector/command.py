@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run a collector until it is told to stop."""
     chosen = settings.load(CollectorSettings, arguments, os.environ)
     logs.configure("collector", cast(logs.Level, chosen.log_level))
+    chosen.client_options()  # what is wrong with its files is said before anything starts
     stop = StopSignal()
     stop.install()
     Collector(chosen, SystemClock(), stop).run()

@@ -19,7 +19,8 @@ from collector import record_batches
 from collector.kafka_clients import TidyConsumer
 from collector.record_batches import UNREADABLE_HEADER
 from collector.settings import CollectorSettings
-from telemetry.errors import RetryableError
+from telemetry import kafka_door
+from telemetry.errors import ConfigError, RetryableError
 from telemetry.signing import SIGNATURE_HEADER
 from telemetry.streams import Stream
 
@@ -106,8 +107,9 @@ class Consumer:
                 max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
                 fetch_max_bytes=FETCH_BYTES,
             )
-        except (KafkaError, OSError) as error:
-            raise RetryableError(f"{self._where}: {error}") from error
+        except (KafkaError, OSError, ConfigError) as error:
+            shut = kafka_door.why_shut(settings) if isinstance(error, KafkaError) else ""
+            raise RetryableError(shut or f"{self._where}: {error}") from error
         self._listener.client = self._client
         self._client.subscribe(list(self._streams), listener=self._listener)
 

@@ -13,6 +13,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from collector.kafka_clients import TidyAdmin
 from collector.settings import MigrateSettings
+from telemetry import kafka_door
 from telemetry.errors import RetryableError
 from telemetry.streams import MESSAGE_BYTES_MAX, Stream
 
@@ -89,7 +90,8 @@ def ensure_topics(settings: MigrateSettings) -> list[str]:
     try:
         admin = TidyAdmin(**settings.client_options(), bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS)
     except (KafkaError, OSError) as error:
-        raise RetryableError(f"{where}: {error}") from error
+        shut = kafka_door.why_shut(settings)
+        raise RetryableError(shut or f"{where}: {error}") from error
     try:
         return _ensure(admin, wanted(settings))
     except KafkaError as error:

@@ -57,6 +57,7 @@ class EventKind(StrEnum):
     CLOCK_STEPPED = "clock_stepped"
     PORT_DOWN = "port_down"  # of an InfiniBand or RoCE adapter
     PORT_UP = "port_up"
+    CERTIFICATE_EXPIRING = "certificate_expiring"  # code: whole days left
     # Written by collectors, about a host that others speak for.
     IDENTITY_REFUSED = "identity_refused"
     IDENTITY_CONFLICT = "identity_conflict"

@@ -11,6 +11,9 @@ from typing import Annotated, Any
 
 import msgspec
 
+from telemetry import kafka_door
+from telemetry.errors import ConfigError
+
 # A message of one host: 16 times what a DGX sends in ten seconds at 1 Hz.
 MESSAGE_BYTES_MAX = 1 << 20
 
@@ -77,8 +80,11 @@ class KafkaSettings:
         """Return the arguments that every kafka-python client of this deployment takes.
 
         Raises:
-            OSError: the password file cannot be read.
+            ConfigError: a file is missing, is not what it should be, or is open to everybody.
         """
+        wrong = kafka_door.problems(self)
+        if wrong:
+            raise ConfigError(wrong)
         options: dict[str, Any] = {
             "bootstrap_servers": self.kafka_bootstrap.split(","),
             "security_protocol": self.kafka_security_protocol,

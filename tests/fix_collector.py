@@ -209,7 +209,7 @@ class Shelf:
 def pytest_sessionfinish() -> None:
     """Let go of sockets that kafka-python 3.0.12 left open, before pytest takes them for errors."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
+        warnings.filterwarnings("ignore", "unclosed <s", ResourceWarning)
         for _ in range(3):
             gc.collect()
 

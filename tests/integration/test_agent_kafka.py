@@ -1,21 +1,17 @@
 """The agent's sink against a real broker that is late, away, deaf or particular."""
 
-import gc
-import logging
+import os
+import signal
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
-from kafka.admin import KafkaAdminClient, NewTopic
-from kafka.errors import TopicAlreadyExistsError
 
 from agent.boards import in_process
 from agent.counters import Counters
+from agent.delivery import IN_FLIGHT_MAX
 from agent.drafts import EventDraft
 from agent.kafka import KafkaSink
 from agent.observer import Plan
@@ -27,7 +23,7 @@ from simulator.services.kafka import Kafka
 from telemetry.clock import SystemClock
 from telemetry.records import Dropped, Event, EventKind
 from telemetry.stop import StopSignal
-from telemetry.streams import KafkaSettings, Stream
+from telemetry.streams import Stream
 from telemetry.wire import decode
 from tests.fix_agent import (
     IDENTITY,
@@ -37,115 +33,25 @@ from tests.fix_agent import (
     records_in,
     times_in,
 )
+from tests.fix_agent_kafka import (
+    PATIENCE_S,
+    assert_all_arrived,
+    consume,
+    make_topics,
+    rig,
+    settings_for,
+    until,
+)
 from tests.fix_proxy import ProxiedBroker
 
 # kafka-python 3.0.12 leaves sockets of failed connections to the collector of garbage.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
-PATIENCE_S = 60.0
-
-
-@pytest.fixture(autouse=True)
-def sockets_left_by_the_client() -> Iterator[None]:
-    level = logging.getLogger("kafka").level
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # kept log entries keep the sockets too
-    yield
-    logging.getLogger("kafka").setLevel(level)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
-        gc.collect()
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.usefixtures("sockets_left_by_the_client"),
+]
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.05)
-
-
-def make_topics(address: str, settings: KafkaSettings, **configs: str) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=address)
-    try:
-        for stream in Stream:
-            # One broker makes a topic when a client asks about it, and may have been asked already.
-            with suppress(TopicAlreadyExistsError):
-                admin.create_topics([NewTopic(settings.topic(stream), 2, 1, topic_configs=configs)])
-    finally:
-        admin.close()
-
-
-def consume(address: str, topic: str) -> list[bytes]:
-    """Everything in a topic, in the order of its only partition that has something."""
-    consumer = KafkaConsumer(
-        bootstrap_servers=address, auto_offset_reset="earliest", enable_auto_commit=False
-    )
-    try:
-        partitions = [
-            TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())
-        ]
-        consumer.assign(partitions)
-        ends = consumer.end_offsets(partitions)
-        found: list[bytes] = []
-        deadline = time.monotonic() + PATIENCE_S
-        while any(consumer.position(p) < ends[p] for p in partitions):
-            assert time.monotonic() < deadline, "the broker does not give what it has"
-            for records in consumer.poll(200).values():
-                assert {record.key for record in records} == {IDENTITY.key}
-                found += [record.value for record in records]
-        return found
-    finally:
-        consumer.close()
-
-
-class Rig:
-    """An outbox on disk and a sink that runs."""
-
-    def __init__(self, folder: Path, settings: KafkaSettings) -> None:
-        self.counters = Counters()
-        clock = SystemClock()
-        file = SpoolFile(folder / "spool.sqlite3", 16 << 20, sync="normal")
-        self.outbox = Outbox(IDENTITY, file, clock, self.counters, ticks_per_message=1)
-        self.sink = KafkaSink(
-            settings, clock, self.counters, drain_messages_per_second_max=10_000.0
-        )
-        self.sink.attach(self.outbox)
-        self.sink.start()
-        self.written = 0
-
-    def write(self, count: int) -> None:
-        for _ in range(count):
-            self.outbox.write([make_tick(self.written)])
-            self.written += 1
-
-    def is_empty(self) -> bool:
-        return self.outbox.state().messages == 0
-
-
-@contextmanager
-def rig(folder: Path, settings: KafkaSettings) -> Iterator[Rig]:
-    made = Rig(folder, settings)
-    try:
-        yield made
-    finally:
-        made.sink.close(timeout_s=1.0)
-        made.outbox.close()
-
-
-def settings_for(address: str, prefix: str) -> KafkaSettings:
-    return KafkaSettings(kafka_bootstrap=address, kafka_topic_prefix=prefix)
-
-
-def assert_all_arrived(address: str, settings: KafkaSettings, written: int) -> None:
-    """Every tick is there; repeats are told by their numbers, and the first come in order."""
-    payloads = consume(address, settings.topic(Stream.SAMPLES))
-    seqs = [decode(payload).header.seq for payload in payloads]
-    assert sorted(set(seqs)) == list(range(1, written + 1))
-    first = list(dict.fromkeys(seqs))
-    assert first == sorted(first)
-    assert {t for payload in payloads for t in times_in(payload)} == set(range(written))
-
-
-def test_a_broker_that_comes_late_gets_everything_in_order(
+def test_f13_a_broker_that_comes_late_gets_everything_in_order(
     proxied_broker: ProxiedBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
     settings = settings_for(proxied_broker.proxy.address, topic_prefix)
@@ -161,7 +67,7 @@ def test_a_broker_that_comes_late_gets_everything_in_order(
     assert_all_arrived(proxied_broker.proxy.address, settings, 100)
 
 
-def test_confirmations_that_never_come_lose_nothing(
+def test_f14_confirmations_that_never_come_lose_nothing(
     proxied_broker: ProxiedBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
     settings = settings_for(proxied_broker.proxy.address, topic_prefix)
@@ -181,6 +87,45 @@ def test_confirmations_that_never_come_lose_nothing(
     assert_all_arrived(proxied_broker.proxy.address, settings, written)
 
 
+def test_f15_a_broker_that_is_deaf_stopped_or_slow_costs_neither_time_nor_memory(
+    proxied_broker: ProxiedBroker, topic_prefix: str, tmp_path: Path
+) -> None:
+    settings = settings_for(proxied_broker.proxy.address, topic_prefix)
+    make_topics(proxied_broker.proxy.address, settings)
+    pid = proxied_broker.service.pid
+    assert pid is not None
+    troubles: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
+        "connections stay open and nothing passes": (
+            proxied_broker.proxy.stall,
+            proxied_broker.proxy.heal,
+        ),
+        "the process is stopped": (
+            lambda: os.kill(pid, signal.SIGSTOP),
+            lambda: os.kill(pid, signal.SIGCONT),
+        ),
+        "a kilobyte a second": (
+            lambda: proxied_broker.proxy.throttle(1000.0),
+            proxied_broker.proxy.heal,
+        ),
+    }
+    with rig(tmp_path, settings) as bench:
+        bench.write(5)
+        until(bench.is_empty)
+        for begin, end in troubles.values():
+            begin()
+            try:
+                bench.write(100)  # returns: whoever reads is not held up
+                until(lambda: any(route.lane.in_flight for route in bench.sink._routes))
+                lanes = [route.lane for route in bench.sink._routes]
+                assert sum(len(lane.in_flight) for lane in lanes) <= IN_FLIGHT_MAX
+                assert bench.outbox.state().messages >= 100 - IN_FLIGHT_MAX
+            finally:
+                end()
+            until(bench.is_empty)
+        written = bench.written
+    assert_all_arrived(proxied_broker.proxy.address, settings, written)
+
+
 def test_an_agent_that_ends_during_an_outage_leaves_its_messages_for_the_next(
     proxied_broker: ProxiedBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -195,7 +140,7 @@ def test_an_agent_that_ends_during_an_outage_leaves_its_messages_for_the_next(
     assert_all_arrived(proxied_broker.proxy.address, settings, 30)
 
 
-def test_a_topic_that_is_missing_is_named_and_waited_for(
+def test_f16_a_topic_that_is_missing_is_named_and_waited_for(
     private_broker: Service,
     topic_prefix: str,
     tmp_path: Path,
@@ -213,7 +158,7 @@ def test_a_topic_that_is_missing_is_named_and_waited_for(
     assert_all_arrived(private_broker.address, settings, 10)
 
 
-def test_a_message_that_the_broker_finds_too_large_does_not_hold_up_the_others(
+def test_f18_a_message_that_the_broker_finds_too_large_does_not_hold_up_the_others(
     private_broker: Service, topic_prefix: str, tmp_path: Path
 ) -> None:
     if not isinstance(private_broker, Kafka):
@@ -239,7 +184,7 @@ def test_a_message_that_the_broker_finds_too_large_does_not_hold_up_the_others(
     ]
 
 
-def test_a_broker_that_dies_and_comes_back_is_found_again(
+def test_f14_a_broker_that_dies_and_comes_back_is_found_again(
     private_broker: Service, topic_prefix: str, tmp_path: Path
 ) -> None:
     if not isinstance(private_broker, Kafka):

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from collector import agent_keys
+from collector import agent_keys, status
 from collector.key_ring import REFRESH_S
 from telemetry.records import Dropped
 from telemetry.signing import SigningKey, make_request
@@ -259,6 +259,23 @@ def test_f10_two_agents_under_one_name_are_told_and_kept_apart(
     assert (host, reason) == ("node-1", "two_machines")
     assert shelf.rows("select kind from events") == [("identity_conflict",)]
     shelf.connection.close()
+
+
+def test_f20_what_the_broker_lost_shows_as_a_hole_by_number(shelf: Shelf) -> None:
+    host = FakeHost()
+    messages = [host.samples([NOW_US + tick * S]) for tick in range(8)]
+    shelf.store(Stream.SAMPLES, *messages[:3])
+    # The log is cut short by an unclean election: offsets go on, numbers do not.
+    shelf.store(Stream.SAMPLES, messages[6], messages[7])
+    ((first, last, reason),) = shelf.rows("select first_seq, last_seq, reason from sequence_gaps")
+    assert (first, last, reason) == (4, 6, None)
+    found = status.read(shelf.connection)
+    (account,) = found["hosts"]
+    assert account["streams"]["samples"]["missing"] == 3
+    assert any("3 not arrived" in line for line in status.describe(found))
+    # Should they come after all, by a resend or a mirror, the hole is filled.
+    shelf.store(Stream.SAMPLES, *messages[3:6])
+    assert shelf.rows("select * from sequence_gaps") == []
 
 
 def test_f10_a_restart_that_drains_the_old_spool_is_not_two_machines(shelf: Shelf) -> None:

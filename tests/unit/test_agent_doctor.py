@@ -310,7 +310,9 @@ def test_nothing_is_asked_of_a_broker_that_cannot_be_reached() -> None:
 
 def test_missing_certificates_and_plain_text_are_told(tmp_path: Path) -> None:
     missing = KafkaSettings(
-        kafka_security_protocol="SSL", kafka_ssl_key_file=str(tmp_path / "key.pem")
+        kafka_security_protocol="SSL",
+        kafka_ssl_certificate_file=str(tmp_path / "certificate.pem"),
+        kafka_ssl_key_file=str(tmp_path / "key.pem"),
     )
     assert [finding.verdict for finding in check_files(missing)] == ["fail"]
     assert [finding.verdict for finding in check_files(KafkaSettings())] == ["warn"]

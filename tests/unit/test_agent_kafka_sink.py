@@ -1,6 +1,7 @@
 """The sink sends from the spool, in order, and forgets only what the broker has."""
 
 import logging
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -33,7 +34,13 @@ from tests.fix_agent import (
 class Bench:
     """A sink with one outbox in memory and a broker in the test's hand."""
 
-    def __init__(self, clock: HandClock, drain: float = 1000.0, in_flight: int = 4 << 20) -> None:
+    def __init__(
+        self,
+        clock: HandClock,
+        drain: float = 1000.0,
+        in_flight: int = 4 << 20,
+        why_shut: Callable[[KafkaSettings], str] = lambda _settings: "",
+    ) -> None:
         self.clock = clock
         self.counters = Counters()
         self.producers: list[FakeProducer] = []
@@ -48,6 +55,7 @@ class Bench:
             drain_messages_per_second_max=drain,
             connect=self._connect,
             answers=lambda _bootstrap: self.reachable,
+            why_shut=why_shut,
             random=Random(1),
         )
         self.sink.attach(self.outbox)
@@ -167,7 +175,7 @@ def test_what_cannot_even_be_handed_over_is_tried_again(bench: Bench) -> None:
     assert bench.ticks_taken() == [0, 1, 2]
 
 
-def test_a_message_that_is_too_large_is_tried_alone_and_set_aside(bench: Bench) -> None:
+def test_f18_a_message_that_is_too_large_is_tried_alone_and_set_aside(bench: Bench) -> None:
     bench.write(0, 3)
     bench.step()
     too_large = MessageSizeTooLargeError("too large")
@@ -193,7 +201,7 @@ def test_a_message_that_is_too_large_is_tried_alone_and_set_aside(bench: Bench) 
     assert bench.outbox.state().messages == 0
 
 
-def test_a_backlog_leaves_at_its_rate_and_events_do_not_wait(hand_clock: HandClock) -> None:
+def test_f19_a_backlog_leaves_at_its_rate_and_events_do_not_wait(hand_clock: HandClock) -> None:
     bench = Bench(hand_clock, drain=2.0)
     bench.write(0, 100)
     bench.outbox.write(
@@ -206,7 +214,7 @@ def test_a_backlog_leaves_at_its_rate_and_events_do_not_wait(hand_clock: HandClo
     assert 20 <= len(bench.ticks_taken()) <= 26
 
 
-def test_what_is_in_flight_is_bounded_by_number_and_bytes(hand_clock: HandClock) -> None:
+def test_f15_what_is_in_flight_is_bounded_by_number_and_bytes(hand_clock: HandClock) -> None:
     bench = Bench(hand_clock)
     bench.write(0, 100)
     for _ in range(5):
@@ -241,18 +249,44 @@ def test_trouble_is_said_once_and_its_end_too(
     ]
 
 
-def test_a_forbidden_topic_is_named_and_tried_rarely(
+def test_f17_a_forbidden_topic_is_named_and_tried_rarely(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.write(0)
     bench.step()
     bench.broker.fail_all(TopicAuthorizationFailedError("fleetgauge.samples"))
     bench.step(0.01)
-    bench.step(14)
+    bench.step(29)
     assert bench.broker.waiting == []
     bench.step(17)
     assert bench.broker.waiting
     assert "write to fleetgauge.samples" in caplog.text
+
+
+def test_f17_a_client_that_is_sent_away_knocks_again_after_half_a_minute(
+    hand_clock: HandClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    reason = "Kafka at kafka:9093 and user a do not agree"
+    bench = Bench(hand_clock, why_shut=lambda _settings: reason)
+    bench.write(0)
+    bench.step()
+    bench.broker.error = KafkaTimeoutError("Failed to update metadata after 1.0 secs.")
+    bench.broker.fail_all(KafkaTimeoutError("Failed to update metadata after 1.0 secs."))
+    bench.step(1)
+    bench.step(1)
+    # kafka-python would knock every two seconds by itself, so it is closed meanwhile.
+    assert bench.broker.closed
+    for _ in range(28):
+        bench.step(1)
+    assert len(bench.producers) == 1
+    bench.step(17)
+    bench.step(1)
+    assert len(bench.producers) == 2
+    assert bench.outbox.state().messages == 1
+    bench.broker.confirm_all()
+    bench.step(0.1)
+    assert bench.ticks_taken() == [0]
+    assert caplog.text.count(reason) == 1
 
 
 def test_a_client_that_cannot_be_made_is_tried_again(

@@ -57,13 +57,13 @@ needs_systemd = pytest.mark.skipif(
 
 
 @needs_systemd
-def test_the_unit_exposes_no_more_than_it_must(tmp_path: Path) -> None:
+def test_t18_the_unit_exposes_no_more_than_it_must(tmp_path: Path) -> None:
     assert exposure(tmp_path, UNIT) <= EXPOSURE_MAX
 
 
 @needs_systemd
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda path: path.stem)
-def test_an_option_gives_away_what_it_says_and_no_more(tmp_path: Path, option: Path) -> None:
+def test_t18_an_option_gives_away_what_it_says_and_no_more(tmp_path: Path, option: Path) -> None:
     allowed = EXPOSURE_WITH.get(option.stem, EXPOSURE_MAX)
     assert exposure(tmp_path, UNIT, option) <= allowed
     assert "# Gives away" in option.read_text()
@@ -76,7 +76,7 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
     assert run("systemd-analyze", "verify", "--man=no", str(path)).stderr == ""
 
 
-def test_the_unit_has_no_root_no_capability_and_no_socket() -> None:
+def test_t18_the_unit_has_no_root_no_capability_and_no_socket() -> None:
     found = directives(UNIT)
     assert found["User"] == ["fleetgauge"]
     assert found["CapabilityBoundingSet"] == found["AmbientCapabilities"] == [""]
@@ -92,7 +92,7 @@ def test_a_wrong_setting_is_not_tried_again_and_all_else_is() -> None:
     assert found["StartLimitIntervalSec"] == ["0"]
 
 
-def test_the_spool_lies_where_the_unit_may_write() -> None:
+def test_t19_the_spool_lies_where_the_unit_may_write_and_nothing_else_may_be_written() -> None:
     assert directives(UNIT)["StateDirectory"] == ["fleetgauge"]
     assert AgentSettings().spool_path.startswith("/var/lib/fleetgauge/")
     assert AgentSettings().spool_bytes_max <= 256 << 20  # the DaemonSet's emptyDir
@@ -160,7 +160,7 @@ def daemon_set() -> dict[str, Any]:
     return found
 
 
-def test_the_daemon_set_runs_without_any_privilege() -> None:
+def test_t18_the_daemon_set_runs_without_any_privilege() -> None:
     pod = daemon_set()["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert not any(pod[name] for name in ("hostNetwork", "hostPID", "hostIPC"))
