@@ -50,9 +50,15 @@ def pack(
     masks: list[bytes] = []
     for metric in metrics:
         values = [reading.get(metric.name) for tick in rows for reading in tick]
-        filled = array(_CODES[metric.width_bytes], [0 if v is None else v for v in values])
+        # Nearly always nothing is missing, and the mask need not be made bit by bit.
+        some_missing = None in values
+        filled = array(_CODES[metric.width_bytes], [v or 0 for v in values])
         parts.append(_little_endian(filled))
-        masks.append(_pack_mask(v is None for v in values))
+        masks.append(
+            _pack_mask(v is None for v in values)
+            if some_missing
+            else bytes(mask_bytes(len(values)))
+        )
     return b"".join(parts + masks)
 
 
