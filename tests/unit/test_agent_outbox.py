@@ -88,7 +88,7 @@ def test_confirmed_messages_are_gone_and_others_keep_their_order(make_outbox: Ma
     assert outbox.state().messages == 0
 
 
-def test_a_restart_keeps_everything_and_raises_the_epoch(make_outbox: MakeOutbox) -> None:
+def test_f06_a_restart_keeps_everything_and_raises_the_epoch(make_outbox: MakeOutbox) -> None:
     outbox = make_outbox()
     for number in range(13):
         outbox.write([make_tick(number)])
@@ -103,7 +103,7 @@ def test_a_restart_keeps_everything_and_raises_the_epoch(make_outbox: MakeOutbox
     assert epochs == [before, outbox.boot_epoch, outbox.boot_epoch]
 
 
-def test_the_epoch_rises_when_the_wall_clock_is_years_back(
+def test_f09_the_epoch_rises_when_the_wall_clock_is_years_back(
     make_outbox: MakeOutbox, hand_clock: HandClock
 ) -> None:
     first = make_outbox()
@@ -143,7 +143,7 @@ def test_a_heartbeat_knows_the_spool_and_its_own_number(make_outbox: MakeOutbox)
     assert beat.spool_oldest_us == START_US
 
 
-def test_a_second_agent_on_the_same_spool_is_refused(
+def test_f10_a_second_agent_on_the_same_spool_is_refused(
     make_outbox: MakeOutbox, hand_clock: HandClock, tmp_path: Path
 ) -> None:
     outbox = make_outbox()
@@ -160,7 +160,7 @@ def test_a_path_that_cannot_be_used_stops_the_start(hand_clock: HandClock, tmp_p
         Outbox(IDENTITY, file, hand_clock, Counters())
 
 
-def test_a_full_spool_drops_samples_first_and_says_which(make_outbox: MakeOutbox) -> None:
+def test_f08_a_full_spool_drops_samples_first_and_says_which(make_outbox: MakeOutbox) -> None:
     counters = Counters()
     outbox = make_outbox(bytes_max=256 << 10, ticks_per_message=1, counters=counters)
     for number in range(400):
@@ -181,7 +181,7 @@ def test_a_full_spool_drops_samples_first_and_says_which(make_outbox: MakeOutbox
     assert codes == list(range(400))
 
 
-def test_events_go_last_but_go(make_outbox: MakeOutbox) -> None:
+def test_f08_events_go_last_but_go(make_outbox: MakeOutbox) -> None:
     outbox = make_outbox(bytes_max=256 << 10)
     for number in range(3000):
         outbox.write([xid(number)])
@@ -202,7 +202,7 @@ def test_a_refused_message_is_out_of_the_way_and_said(make_outbox: MakeOutbox) -
     assert (dropped.first_seq, dropped.last_seq, dropped.reason) == (2, 2, "too_large")
 
 
-def test_a_broken_disk_moves_the_spool_to_memory_and_back(
+def test_f07_a_broken_disk_moves_the_spool_to_memory_and_back(
     hand_clock: HandClock, tmp_path: Path
 ) -> None:
     counters = Counters()
@@ -226,7 +226,7 @@ def test_a_broken_disk_moves_the_spool_to_memory_and_back(
     outbox.close()
 
 
-def test_in_memory_the_oldest_go_first_and_are_counted(
+def test_f07_in_memory_the_oldest_go_first_and_are_counted(
     hand_clock: HandClock, tmp_path: Path
 ) -> None:
     counters = Counters()
@@ -243,7 +243,7 @@ def test_in_memory_the_oldest_go_first_and_are_counted(
     outbox.close()
 
 
-def test_trouble_with_the_disk_is_said_once(
+def test_f07_trouble_with_the_disk_is_said_once(
     hand_clock: HandClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     disk = FlakyDisk(tmp_path / "spool.sqlite3", 1 << 20)

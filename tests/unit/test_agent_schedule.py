@@ -13,7 +13,7 @@ def test_ticks_do_not_drift_when_each_is_a_little_late() -> None:
     assert schedule.wait_s(149.3) == 0.7 or abs(schedule.wait_s(149.3) - 0.7) < 1e-9
 
 
-def test_a_stall_misses_ticks_and_makes_no_burst() -> None:
+def test_f11_a_stall_misses_ticks_and_makes_no_burst() -> None:
     schedule = Schedule(1.0, 0.0)
     schedule.advance(0.0)
     assert schedule.advance(7.4) == 6

@@ -69,7 +69,7 @@ def reopened(path: Path, epoch: int) -> list[bytes]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
-def test_any_flipped_bytes_leave_an_agent_that_runs(
+def test_f06_any_flipped_bytes_leave_an_agent_that_runs(
     sound_file: tuple[Path, int], tmp_path: Path, data: st.DataObject
 ) -> None:
     path, epoch = sound_file
@@ -92,7 +92,7 @@ def test_any_flipped_bytes_leave_an_agent_that_runs(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(share=st.floats(0, 1))
-def test_any_truncation_leaves_an_agent_that_runs(
+def test_f06_any_truncation_leaves_an_agent_that_runs(
     sound_file: tuple[Path, int], tmp_path: Path, share: float
 ) -> None:
     path, epoch = sound_file
@@ -163,7 +163,7 @@ def test_a_message_whose_bytes_changed_is_dropped_and_said(
     outbox.close()
 
 
-def test_damage_while_running_goes_on_in_a_new_file_and_says_what_is_lost(
+def test_f06_damage_while_running_goes_on_in_a_new_file_and_says_what_is_lost(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "spool.sqlite3"

@@ -99,7 +99,7 @@ def test_rates_after_a_loss_do_not_span_it(
         ("field 82", 0xFFFFFFFF, "temperature_memory_celsius"),
     ],
 )
-def test_garbage_is_a_failed_read_and_spoils_nothing_else(
+def test_f05_garbage_is_a_failed_read_and_spoils_nothing_else(
     nvidia_reader: NvidiaReader,
     nvidia_host: SimulatedDriver,
     function: str,
@@ -184,7 +184,7 @@ def test_a_permission_that_is_missing_is_no_failure_of_each_tick(
     assert fast(nvidia_reader).status is ReaderStatus.WHOLE
 
 
-def test_stale_fields_of_a_lost_board_are_not_taken_for_values(
+def test_f01_stale_fields_of_a_lost_board_are_not_taken_for_values(
     nvidia_reader: NvidiaReader, nvidia_host: SimulatedDriver
 ) -> None:
     nvidia_host.gpus[0].lost = True
@@ -211,7 +211,7 @@ def test_a_board_lost_in_the_middle_of_a_reading_gives_no_half_reading(
     assert (reading.status, reading.values) == (ReaderStatus.LOST, {})
 
 
-def test_another_board_in_the_same_slot_is_not_taken_for_the_first(
+def test_f05_another_board_in_the_same_slot_is_not_taken_for_the_first(
     nvidia_reader: NvidiaReader, nvidia_host: SimulatedDriver, manual_clock: ManualClock
 ) -> None:
     before = fast(nvidia_reader).uuid
@@ -271,7 +271,7 @@ def test_a_board_whose_uuid_is_no_text_is_not_read_as_another(
     assert nvidia_reader.open().missing == (0,)
 
 
-def test_a_replaced_driver_is_told_by_each_board_and_stops_a_new_start(
+def test_f04_a_replaced_driver_is_told_by_each_board_and_stops_a_new_start(
     nvidia_reader: NvidiaReader, nvidia_host: SimulatedDriver
 ) -> None:
     nvidia_host.refuse_all(18)
@@ -292,7 +292,7 @@ def test_no_driver_is_worth_another_try(manual_clock: ManualClock) -> None:
         NvidiaReader(manual_clock, NoLibrary()).open()
 
 
-def test_a_hung_board_leaves_the_others_readable(
+def test_f02_a_hung_board_leaves_the_others_readable(
     nvidia_reader: NvidiaReader, nvidia_host: SimulatedDriver
 ) -> None:
     nvidia_host.hang(1)

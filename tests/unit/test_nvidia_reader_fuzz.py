@@ -35,7 +35,7 @@ def test_any_error_of_any_call_leaves_a_reading_of_each_board(
     name=st.sampled_from(sorted(FUNCTIONS)),
     value=st.sampled_from([0, 255, 0xFFFF, 0xFFFFFFFF, 2**63, 2**64 - 1]) | st.integers(0, 2**64),
 )
-def test_any_number_from_any_call_is_a_valid_value_or_a_failure(
+def test_f05_any_number_from_any_call_is_a_valid_value_or_a_failure(
     nvidia_reader: NvidiaReader, nvidia_host: SimulatedDriver, name: str, value: int
 ) -> None:
     nvidia_reader.open()

@@ -67,7 +67,7 @@ def test_broker_and_database_come_from_their_documented_variables() -> None:
     assert made.database_url == "postgresql://db/fleet"
 
 
-def test_all_problems_are_told_at_once_with_their_places(tmp_path: Path) -> None:
+def test_f12_all_problems_are_told_at_once_with_their_places(tmp_path: Path) -> None:
     file = tmp_path / "probe.toml"
     file.write_text("interval_s = 0\nhosts_maxx = 1\nhosts_max = '9'\n")
     told = problems("--log-level", "loud", environment={"FLEETGAUGE_EAGER": "maybe"}, file=file)
