@@ -17,6 +17,7 @@ from agent.exposition_server import ExpositionServer, ExpositionSettings
 from agent.host.health import HostHealth, HostSettings
 from agent.kernel_log.witness import KernelLogSettings, KernelLogWitness
 from agent.witnesses import Witnesses
+from agent.workloads.watch import OFF, WorkloadSettings, WorkloadWatch
 from agent.xid_join import XidJoiner, XidSettings
 from telemetry.clock import Clock
 from telemetry.metrics import Group
@@ -30,7 +31,9 @@ Put = Callable[[Iterable[Draft]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BesideSettings(KernelLogSettings, XidSettings, HostSettings, ExpositionSettings):
+class BesideSettings(
+    KernelLogSettings, XidSettings, HostSettings, ExpositionSettings, WorkloadSettings
+):
     """What may run beside."""
 
 
@@ -58,6 +61,11 @@ class Beside:
         self._healthy_counts: dict[str, int] = {}
         self._log = KernelLogWitness(settings, clock) if settings.kernel_log_path else None
         self._witnesses = Witnesses(XidJoiner(settings), self._log, clock, self._tell)
+        self._workloads = (
+            WorkloadWatch(Path(settings.proc_path), settings.workloads)
+            if settings.workloads != OFF
+            else None
+        )
         self._exposition = Exposition(host, interval_s)
         self._server = (
             ExpositionServer(settings.prometheus_listen, self._render)
@@ -89,6 +97,10 @@ class Beside:
     ) -> None:
         """See what was read."""
         self._exposition.note_readings(group, readings, now_s)
+        if self._workloads is not None and group is Group.SLOW:
+            changed = self._workloads.note(readings, self._clock.now_us(), now_s)
+            if changed is not None:
+                self._put([EventDraft([changed])])
 
     def counts(self) -> dict[str, int]:
         """Return what the heartbeat tells about all this, no more than it has room for."""

@@ -18,7 +18,7 @@ from collector.marks import MarkBook, MarkKey, Verdict
 from collector.registry import Host, Registry, timestamp
 from collector.sample_columns import PackedSamples, SampleColumns, Senders
 from telemetry.columns import Shape
-from telemetry.records import Dropped, Event, Heartbeat
+from telemetry.records import Dropped, Event, Heartbeat, Workloads
 from telemetry.streams import Stream
 from telemetry.wire import Header
 
@@ -40,6 +40,7 @@ class Batch:
     samples: list[SampleColumns] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
     heartbeats: list[Row] = field(default_factory=list)
+    workloads: list[Row] = field(default_factory=list)
     sent: dict[MarkKey, int] = field(default_factory=dict)
     snapshots: list[Row] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
@@ -185,6 +186,8 @@ def _take_events(
         elif isinstance(record, Dropped):
             key = MarkKey(host.host_id, Stream(record.stream), record.boot_epoch)
             marks.touch(key).write_off(record.first_seq, record.last_seq, record.reason)
+        elif isinstance(record, Workloads):
+            batch.workloads.append(_workloads_row(record, host, registry))
         elif isinstance(record, Heartbeat):
             batch.heartbeats.append(_heartbeat_row(item.header, record, host.host_id))
             for stream in Stream:
@@ -218,6 +221,29 @@ def _heartbeat_row(header: Header, beat: Heartbeat, host_id: int) -> Row:
         "spool_oldest": None if oldest_us is None else timestamp(oldest_us),
         "counters": Json(beat.counters),
     }
+
+
+def _workloads_row(record: Workloads, host: Host, registry: Registry) -> Row:
+    """Return the parameters of `merge_workloads`: all that holds the host's accelerators."""
+    held = {
+        (holder.accelerator, holder.source, holder.job, holder.step): holder
+        for holder in record.holders
+    }
+    rows = [
+        {
+            "gpu_id": registry.gpu_id(host, holder.accelerator),
+            "source": holder.source,
+            "job": holder.job,
+            "step": holder.step,
+            "namespace": holder.namespace,
+            "user_name": holder.user,
+            "started_at": timestamp(holder.since_us or record.time_us).isoformat(),
+            "processes": holder.processes,
+            "memory_mebibytes": holder.memory_mebibytes,
+        }
+        for holder in held.values()
+    ]
+    return {"host_id": host.host_id, "time": timestamp(record.time_us), "rows": Json(rows)}
 
 
 def _take_queues(batch: Batch, item: Queues, host: Host) -> None:

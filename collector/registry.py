@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import sql
 from collector.database import Connection, translated
 from collector.intake import Events, Opened, Rejected, Samples
-from telemetry.records import Accelerator, Event, Inventory
+from telemetry.records import Accelerator, Event, EventRecord, Inventory, Workloads
 from telemetry.wire import Header, split_uuids
 
 # Beyond this many the caches start afresh; a fleet of this size has more than one collector.
@@ -133,8 +133,7 @@ class Registry:
             if row is None or row.accelerators != message.header.accelerators:
                 return split_uuids(message.header.accelerators)
         elif isinstance(message, Events):
-            events = (record for record in message.records if isinstance(record, Event))
-            return [event.accelerator for event in events if len(event.accelerator) == 16]
+            return [uuid for record in message.records for uuid in _uuids_of(record)]
         return ()
 
     def _learn_gpus(self, connection: Connection, named: set[tuple[int, bytes]]) -> None:
@@ -175,6 +174,14 @@ class Registry:
 
 def _name(header: Header | None) -> _Name | None:
     return None if header is None else (header.tenant, header.facility, header.host)
+
+
+def _uuids_of(record: EventRecord) -> Iterable[bytes]:
+    if isinstance(record, Event):
+        return [record.accelerator] if len(record.accelerator) == 16 else []
+    if isinstance(record, Workloads):
+        return [holder.accelerator for holder in record.holders]
+    return []
 
 
 def _newest_inventories(

@@ -225,6 +225,7 @@ def _write_records(connection: Connection, batch: Batch) -> None:
     for statement, rows in (
         ("store_event", batch.events),
         ("store_heartbeat", batch.heartbeats),
+        ("merge_workloads", batch.workloads),
         ("store_queue_sample", batch.snapshots),
         ("merge_queue_state", _newest_snapshots(batch.snapshots)),
     ):

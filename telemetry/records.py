@@ -24,6 +24,7 @@ Detail = dict[ShortText, str | int | float | bool | None]
 
 EVENTS_PER_MESSAGE_MAX = 1000
 QUEUES_PER_MESSAGE_MAX = 10_000
+HOLDERS_PER_HOST_MAX = 4096
 ACCELERATORS_PER_HOST_MAX = 256
 
 
@@ -162,6 +163,37 @@ class Inventory(Record, frozen=True, kw_only=True, tag="inventory"):
     provider: ShortText = ""
 
 
+class Holder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One piece of work that holds one accelerator.
+
+    Attributes:
+        accelerator: 16 bytes of its UUID.
+        source: who started the work: `slurm`, `kubernetes`, `container` or `systemd`.
+        job: Slurm's job, the pod's UID, the container or the unit.
+        step: Slurm's step, or the container of a pod.
+        namespace: of a pod, where somebody knows it.
+        user: empty where it is not to be told.
+        since_us: when its first process began; None where that is not known.
+    """
+
+    accelerator: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    source: ShortText
+    job: ShortText
+    step: ShortText = ""
+    namespace: ShortText = ""
+    user: ShortText = ""
+    since_us: UnixMicroseconds | None = None
+    processes: Count = 0
+    memory_mebibytes: Count = 0
+
+
+class Workloads(Record, frozen=True, kw_only=True, tag="workloads"):
+    """All work that holds accelerators of a host; sent at start, on change and every hour."""
+
+    time_us: UnixMicroseconds
+    holders: Annotated[tuple[Holder, ...], Meta(max_length=HOLDERS_PER_HOST_MAX)] = ()
+
+
 class Dropped(Record, frozen=True, kw_only=True, tag="dropped"):
     """A range of messages that this host will never send, and why."""
 
@@ -225,6 +257,6 @@ class QueueSnapshot(Record, frozen=True, kw_only=True, tag="queue"):
     completions_per_second: float | None = None
 
 
-EventRecord = Event | Inventory | Dropped | Heartbeat
+EventRecord = Event | Inventory | Dropped | Heartbeat | Workloads
 EventRecords = Annotated[list[EventRecord], Meta(max_length=EVENTS_PER_MESSAGE_MAX)]
 QueueRecords = Annotated[list[QueueSnapshot], Meta(max_length=QUEUES_PER_MESSAGE_MAX)]

@@ -153,9 +153,11 @@ def _answers_of_board(nvml: Any, handle: Any) -> Answers:
             told[f"nvmlDeviceGetMemoryErrorCounter.{kind}.{counter}.2"] = dram
     told["nvmlDeviceGetTemperatureV"] = nvml.nvmlDeviceGetTemperatureV(handle, 0)
     told["nvmlDeviceGetPciInfo_v3.busId"] = nvml.nvmlDeviceGetPciInfo_v3(handle).busId
-    told["nvmlDeviceGetComputeRunningProcesses_v3.count"] = len(
-        nvml.nvmlDeviceGetComputeRunningProcesses_v3(handle)
-    )
+    running = nvml.nvmlDeviceGetComputeRunningProcesses_v3(handle)
+    told["nvmlDeviceGetComputeRunningProcesses_v3.count"] = len(running)
+    for at, process in enumerate(running):
+        told[f"nvmlDeviceGetComputeRunningProcesses_v3.{at}"] = process.pid
+        told[f"nvmlDeviceGetComputeRunningProcesses_v3.{at}.memory"] = process.usedGpuMemory
     return told | _structures(nvml, handle) | _fields(nvml, handle)
 
 

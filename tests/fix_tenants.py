@@ -103,6 +103,11 @@ def _host(db: psycopg.Connection[Any], site: Site, name: str, now_s: float) -> N
         " values (%s, %s, 'health', 'degraded', %s, %s)",
         (host_id, gpu_ids[0], f"{site.tenant} reason", at),
     )
+    db.execute(
+        "insert into workload_intervals (host_id, gpu_id, source, job, user_name, started_at,"
+        " seen_at, processes, memory_mebibytes) values (%s, %s, 'slurm', %s, %s, %s, %s, 1, 1)",
+        (host_id, gpu_ids[0], f"{site.tenant}-secret-job", f"{site.tenant}-person", at, at),
+    )
     for gpu_id in gpu_ids:
         db.execute(
             "insert into samples (time, gpu_id, utilization_gpu_percent) values (%s, %s, 50)",

@@ -37,6 +37,14 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningProcess:
+    """A process that holds an accelerator; memory is None where the driver does not say."""
+
+    pid: int
+    memory_mebibytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AcceleratorReading:
     """One accelerator at one moment. A metric is in exactly one of three places, or not asked.
 
@@ -45,6 +53,7 @@ class AcceleratorReading:
         values: catalogue name to value, valid by the catalogue's range.
         unsupported: names that this board does not offer.
         failed: names that could not be read or were out of range, each with the reason.
+        processes: those that hold the accelerator, in a slow reading.
         outdated: the host holds other accelerators than the last inspection said: open anew.
     """
 
@@ -54,6 +63,7 @@ class AcceleratorReading:
     unsupported: frozenset[str] = frozenset()
     failed: dict[str, str] = field(default_factory=dict)
     outdated: bool = False
+    processes: tuple[RunningProcess, ...] = ()
 
 
 class AcceleratorReader(Protocol):

@@ -7,7 +7,7 @@ metrics that are not offered. Which question gives which metric stands in `nvidi
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from agent.accelerators import AcceleratorReading
+from agent.accelerators import AcceleratorReading, RunningProcess
 from agent.accelerators.nvidia_verdict import Verdict, translate, verdict
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Group
@@ -36,6 +36,7 @@ class Board:
         exhausted: those of them whose second source is not offered either.
         lost: whether the last reading found it lost.
         hourly: answers that are kept, each with when it was asked.
+        processes: those that held it when they were last asked for.
         instance: for a MIG instance, of what; None for a board.
         cut_into: for a board, the UUIDs of its instances; None where MIG is off.
     """
@@ -48,6 +49,7 @@ class Board:
     exhausted: set[str] = field(default_factory=set)
     lost: bool = False
     hourly: dict[tuple[str, ...], tuple[float, dict[str, int]]] = field(default_factory=dict)
+    processes: tuple[RunningProcess, ...] = ()
     instance: Instance | None = None
     cut_into: frozenset[str] | None = None
 
@@ -93,4 +95,5 @@ class Collected:
             ),
             failed=self.failed,
             outdated=outdated,
+            processes=self.board.processes if "processes_count" in self.values else (),
         )

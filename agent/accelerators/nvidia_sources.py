@@ -7,6 +7,7 @@ catalogue's. Asking, errors and ranges are the business of `nvidia` and `nvidia_
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from agent.accelerators import RunningProcess
 from agent.accelerators import nvidia_links as links
 from agent.accelerators import nvidia_memory as memory
 from agent.accelerators.nvidia_board import Board
@@ -14,6 +15,7 @@ from agent.accelerators.nvidia_verdict import CORRUPTED_INFOROM
 from telemetry.metrics import Group
 
 MEBIBYTE = 1 << 20
+PROCESSES_KEPT_MAX = 256
 
 # Answers a question about a board with the numbers of its metrics, in order.
 Ask = Callable[[Any, Board], Iterable[int]]
@@ -79,7 +81,17 @@ def _bar1(nvml: Any, board: Board) -> tuple[int]:
 
 
 def _processes(nvml: Any, board: Board) -> tuple[int]:
-    return (len(nvml.nvmlDeviceGetComputeRunningProcesses_v3(board.handle)),)
+    """Return how many there are, and keep which; instances keep those of a board that is cut."""
+    running = nvml.nvmlDeviceGetComputeRunningProcesses_v3(board.handle)
+    board.processes = tuple(
+        RunningProcess(int(process.pid), _mebibytes(process.usedGpuMemory))
+        for process in (() if board.cut_into else running[:PROCESSES_KEPT_MAX])
+    )
+    return (len(running),)
+
+
+def _mebibytes(used_bytes: int | None) -> int | None:
+    return None if used_bytes is None else used_bytes // MEBIBYTE
 
 
 CALLS: dict[Group, tuple[Call, ...]] = {

@@ -17,6 +17,8 @@ PCI_BUSES = (0x1B, 0x43, 0x52, 0x61, 0x9D, 0xC3, 0xD1, 0xDF)
 # The driver averages utilisation over a sixth of a second to a second; half lies between.
 REFRESH_S = 0.5
 LATENCY_MAX_US = 40
+# Above Linux's largest process number, so that none is mistaken for one of this machine.
+PROCESS_BASE = 5_000_000
 # A board is cut into seven slices of its multiprocessors at most.
 MIG_SLICES = 7
 # 15e-255: what the driver says of a link without errors.
@@ -138,7 +140,7 @@ class SimulatedGpu:
         self.failing: dict[str, int] = {}
         self.garbage: dict[str, int | bytes] = {}
         self.links_down: set[int] = set()
-        self.processes: list[Process] = [Process(4100 + slot, "python3", 1.0)]
+        self.processes: list[Process] = [Process(PROCESS_BASE + slot, "python3", 1.0)]
         self.mig_enabled = False
         self.instances: list[MigInstance] = []
         self._instances_made = 0
@@ -163,7 +165,7 @@ class SimulatedGpu:
         self.instances = []
         for place in range(count):
             self._instances_made += 1
-            process = Process(4500 + 10 * self.slot + place, "python3", 1 / count)
+            process = Process(PROCESS_BASE + 100 + 10 * self.slot + place, "python3", 1 / count)
             uuid = make_identity(generator, self.slot).uuid.replace("GPU-", "MIG-")
             number = self._instances_made
             made = MigInstance(place, number, uuid, slices, memory, process)

@@ -767,6 +767,103 @@ set
 where agent_state.boot_epoch < excluded.boot_epoch
     or (agent_state.boot_epoch = excluded.boot_epoch and agent_state.time <= excluded.time);
 
+-- name: merge_workloads
+-- What holds the accelerators of a host, all of it: what is no longer told has ended, what is new
+-- has begun. A telling that is older than the newest changes nothing.
+with told as (
+    select *
+    from jsonb_to_recordset(%(rows)s::jsonb) as r (
+        gpu_id integer,
+        source text,
+        job text,
+        step text,
+        namespace text,
+        user_name text,
+        started_at timestamptz,
+        processes bigint,
+        memory_mebibytes bigint
+    )
+    where not exists (
+        select
+        from workload_intervals n
+        where n.host_id = %(host_id)s
+            and greatest(n.seen_at, n.ended_at) > %(time)s
+    )
+),
+believed as (
+    select not exists (
+        select
+        from workload_intervals n
+        where n.host_id = %(host_id)s
+            and greatest(n.seen_at, n.ended_at) > %(time)s
+    ) as newest
+),
+ended as (
+    update workload_intervals w
+    set ended_at = %(time)s
+    from believed b
+    where b.newest
+        and w.host_id = %(host_id)s
+        and w.ended_at is null
+        and not exists (
+            select
+            from told t
+            where t.gpu_id = w.gpu_id
+                and t.source = w.source
+                and t.job = w.job
+                and t.step = w.step
+        )
+),
+kept as (
+    update workload_intervals w
+    set
+        seen_at = %(time)s,
+        processes = t.processes,
+        memory_mebibytes = t.memory_mebibytes
+    from told t
+    where w.host_id = %(host_id)s
+        and w.ended_at is null
+        and t.gpu_id = w.gpu_id
+        and t.source = w.source
+        and t.job = w.job
+        and t.step = w.step
+    returning w.gpu_id, w.source, w.job, w.step
+)
+insert into workload_intervals (
+    host_id,
+    gpu_id,
+    source,
+    job,
+    step,
+    namespace,
+    user_name,
+    started_at,
+    seen_at,
+    processes,
+    memory_mebibytes
+)
+select
+    %(host_id)s,
+    t.gpu_id,
+    t.source,
+    t.job,
+    t.step,
+    t.namespace,
+    t.user_name,
+    least(t.started_at, %(time)s),
+    %(time)s,
+    t.processes,
+    t.memory_mebibytes
+from told t
+where not exists (
+    select
+    from kept k
+    where k.gpu_id = t.gpu_id
+        and k.source = t.source
+        and k.job = t.job
+        and k.step = t.step
+);
+
 -- name: store_queue_sample
 -- A queue snapshot as it came.
 insert into queue_samples (

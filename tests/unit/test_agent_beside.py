@@ -8,11 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from agent.accelerators import AcceleratorReading, RunningProcess
 from agent.beside import COUNTS_MAX, Beside, BesideSettings
 from agent.drafts import Draft, EventDraft
 from telemetry.clock import SystemClock
 from telemetry.metrics import Group
-from telemetry.records import Accelerator, Event, EventKind, Heartbeat, Inventory
+from telemetry.records import (
+    Accelerator,
+    Event,
+    EventKind,
+    Heartbeat,
+    Inventory,
+    ReaderStatus,
+    Workloads,
+)
 from tests.fix_agent import HandClock, HostUnderTest, records_of, uuid_of
 
 PATIENCE_S = 20.0
@@ -124,3 +133,22 @@ def test_prometheus_text_has_what_was_read_and_is_off_unless_asked_for(
         text = answer.read().decode()
     assert 'DCGM_FI_DEV_GPU_UTIL{gpu="0"' in text
     assert "fleetgauge_" in text
+
+
+def test_the_work_on_a_gpu_is_told_with_the_slow_reading_it_was_seen_in(
+    make_beside: MakeBeside, put: list[Draft], tmp_path: Path
+) -> None:
+    folder = tmp_path / "proc" / "77"
+    folder.mkdir(parents=True)
+    (folder / "cgroup").write_text("0::/system.slice/slurmstepd.scope/job_9/step_0/user")
+    processes = (RunningProcess(77, 1000),)
+    reading = AcceleratorReading(uuid_of("gpu-0"), ReaderStatus.WHOLE, processes=processes)
+    quiet = make_beside(workloads="off", proc_path=str(tmp_path / "proc"))
+    quiet.note_readings(Group.SLOW, [reading], 0.0)
+    assert put == []
+    beside = make_beside(proc_path=str(tmp_path / "proc"))
+    beside.note_readings(Group.FAST, [reading], 0.0)
+    beside.note_readings(Group.SLOW, [reading], 0.0)
+    [told] = records_of(put)
+    assert isinstance(told, Workloads)
+    assert [(holder.job, holder.memory_mebibytes) for holder in told.holders] == [("9", 1000)]

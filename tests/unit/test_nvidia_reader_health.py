@@ -242,5 +242,17 @@ def test_the_inventory_tells_thresholds_store_and_fabric(
     assert (entry.fabric_cluster, entry.fabric_clique_id) == (bytes(16), 0)
 
 
+def test_the_processes_of_a_board_come_with_their_memory(
+    nvidia_reader: NvidiaReader, nvidia_host: SimulatedDriver
+) -> None:
+    [process] = slow(nvidia_reader).processes
+    board = nvidia_host.gpus[0]
+    assert process.pid == board.processes[0].pid
+    assert process.memory_mebibytes == board.memory_used_mebibytes
+    assert nvidia_reader.read(0, Group.FAST).processes == ()
+    nvidia_host.set_failing(0, "nvmlDeviceGetComputeRunningProcesses_v3", UNKNOWN)
+    assert slow(nvidia_reader).processes == ()
+
+
 def test_health_is_told_in_the_slow_group() -> None:
     assert all(CATALOGUE.by_name[name].group is Group.SLOW for name in LINK_FIELDS)

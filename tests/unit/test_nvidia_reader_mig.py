@@ -85,7 +85,10 @@ def test_an_instance_tells_its_memory_processes_and_activity_and_nothing_else(
         assert reading.status is ReaderStatus.WHOLE
         assert reading.values.keys() == OFFERED & names
         assert reading.unsupported == NOT_OFFERED & names
-    assert reader.read(1, Group.SLOW).values["processes_count"] == 1
+    first, second = (reader.read(position, Group.SLOW) for position in (1, 2))
+    assert first.values["processes_count"] == 1
+    assert len({process.pid for process in first.processes + second.processes}) == 2
+    assert reader.read(0, Group.SLOW).processes == ()  # told once, by the instances
 
 
 def test_the_board_goes_on_telling_what_is_the_boards(
