@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import LiteralString
 
 import psycopg
 
@@ -48,6 +49,14 @@ class Applied:
 def checksum(migration: sql.Migration) -> str:
     """Return what the ledger keeps of a file's text."""
     return hashlib.sha256(migration.text.encode()).hexdigest()
+
+
+def statements(text: LiteralString) -> list[LiteralString]:
+    """Split a file that runs outside a transaction: several at once would be in one again.
+
+    A statement ends where a line ends with a semicolon; there are no functions in such files.
+    """
+    return [part for part in text.split(";\n") if part.strip()]
 
 
 def plan(applied: Sequence[Applied], available: Sequence[sql.Migration]) -> list[sql.Migration]:
@@ -175,7 +184,13 @@ def _apply(connection: Connection, migration: sql.Migration, tier: Tier) -> None
     }
     if migration.text.startswith(NO_TRANSACTION):
         # Such a file has to be written so that it may run twice: it may fail before the entry.
-        connection.execute(migration.text)
+        # An index of a large table takes as long as it takes, and nobody waits for it.
+        connection.execute("set statement_timeout = 0")
+        try:
+            for statement in statements(migration.text):
+                connection.execute(statement)
+        finally:
+            connection.execute("reset statement_timeout")
         connection.execute(_QUERIES["enter"], entry)
         return
     with connection.transaction():
