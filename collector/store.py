@@ -22,6 +22,7 @@ from collector.copy_rows import END, SIGNATURE, Column, rows_of, timestamps
 from collector.database import Connection, translated
 from collector.marks import Gap, Mark, MarkBook, MarkKey
 from collector.sample_columns import SampleColumns
+from collector.state_changes import StateBook
 from telemetry.catalogue import CATALOGUE
 from telemetry.errors import RetryableError
 from telemetry.metrics import Group
@@ -60,7 +61,13 @@ def prepare(connection: Connection) -> None:
             connection.execute(_ROWS[f"make_{stage}"])
 
 
-def write(connection: Connection, batch: Batch, moves: Sequence[Move], marks: MarkBook) -> None:
+def write(
+    connection: Connection,
+    batch: Batch,
+    moves: Sequence[Move],
+    marks: MarkBook,
+    states: StateBook,
+) -> None:
     """Store a batch; `marks` are those that it has changed.
 
     Raises:
@@ -78,6 +85,7 @@ def write(connection: Connection, batch: Batch, moves: Sequence[Move], marks: Ma
         quarantine.write(
             connection, batch.rejected, {move.partition: move.claim.topic_id for move in moves}
         )
+        states.write(connection, batch.samples, batch.events)
         _merge_state(connection, batch.samples)
         _merge_rollups(connection, batch.samples)
         connection.execute(_ROWS["tell"], {"payload": _payload(batch)})

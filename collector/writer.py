@@ -20,6 +20,7 @@ from collector.marks import MarkBook
 from collector.registry import Registry
 from collector.report import Report
 from collector.settings import CollectorSettings
+from collector.state_changes import StateBook
 from collector.tier import Tier
 from telemetry.clock import Clock
 from telemetry.errors import FleetgaugeError
@@ -45,6 +46,7 @@ class Writer:
         self._report = report
         self._registry = Registry()
         self._marks = MarkBook()
+        self._states = StateBook()
         self._identity = IdentityCheck.make(settings.signatures, connection, clock)
         store.prepare(connection)
         compaction.make_room(connection, tier, settings.partitions_ahead_hours)
@@ -52,6 +54,7 @@ class Writer:
     def forget(self) -> None:
         """After any failure: what was in hand is not stored, or nobody knows."""
         self._marks.forget()
+        self._states.forget()
         self._registry.forget()
 
     def store(self, records: Sequence[Received], claims: Mapping[Partition, Claim]) -> None:
@@ -106,6 +109,7 @@ class Writer:
             self._transact(records, judged, claims)
         except RefusedDataError as error:
             self._marks.forget()
+            self._states.forget()
             if len(records) == 1:
                 header = judged[0].header
                 refused = Rejected(records[0], "refused_by_database", str(error), header)
@@ -128,8 +132,9 @@ class Writer:
         batch = assemble(judged, senders, self._registry, self._marks, self._windows())
         self.partitions.cover(self._connection, batch.samples)
         moves = _moves(records, claims)
-        store.write(self._connection, batch, moves, self._marks)
+        store.write(self._connection, batch, moves, self._marks, self._states)
         self._marks.committed()
+        self._states.committed()
         for move in moves:
             move.claim.next_offset = move.next_offset
             move.claim.fresh = False
