@@ -14,11 +14,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 from dash import Dash, register_page
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 
-from dashboard import elements, export, shell
+from dashboard import acts, elements, export, shell
 from dashboard.access.audiences import Audiences
 from dashboard.access.gate import Door, Gate, OpenDoor
 from dashboard.access.identity import LOCAL, Audience, asking
@@ -26,7 +27,7 @@ from dashboard.access.oidc import OidcDoor
 from dashboard.access.proxy import ProxyDoor
 from dashboard.access.routes import Routes, page_roles
 from dashboard.access.sessions import Sessions
-from dashboard.broadcast import Broadcaster
+from dashboard.broadcast import Broadcaster, TooManyViewers
 from dashboard.guard import App, Guard, content_security_policy
 from dashboard.live import add_routes
 from dashboard.pages import PAGES
@@ -94,12 +95,19 @@ def build(settings: DashboardSettings) -> App:
     can_log_out = isinstance(door, OidcDoor)
     add_routes(server, audiences, frozenset(PAGES), version("fleetgauge"), can_log_out=can_log_out)
     export.add_routes(server, audiences)
+    acts.add_routes(server, settings)
     if isinstance(door, OidcDoor):
         door.add_routes(server)
+    server.add_exception_handler(TooManyViewers, _no_room)
     dash.append(_dash(server, modules))
     server.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=3)
     gate = Gate(door, Routes(PAGES, with_login=bool(door.login_path)))
     return _guarded(server, dash[0], settings, gate)
+
+
+async def _no_room(_request: Request, error: Exception) -> Response:
+    body = msgspec.json.encode({"error": str(error)})
+    return Response(body, status_code=503, media_type="application/json")
 
 
 def _door(settings: DashboardSettings, sessions: Sessions, clock: SystemClock) -> Door:

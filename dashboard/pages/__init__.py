@@ -15,4 +15,5 @@ PAGES = {
     "/health": "dashboard.pages.health",
     "/alerts": "dashboard.pages.alerts",
     "/pipeline": "dashboard.pages.pipeline",
+    "/audit": "dashboard.pages.audit",
 }

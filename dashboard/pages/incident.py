@@ -10,7 +10,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import elements, past, seat, shell
+from dashboard import acts, elements, past, seat, shell
 from dashboard.broadcast import Slots, Sources
 from dashboard.charts import alerts as charts
 from dashboard.charts import lanes
@@ -33,11 +33,13 @@ def layout(view: View) -> list[Component]:
         shell.heading(view, elements.slot("incident-title"), times=False),
         elements.slot("incident-tiles", "Figures", "tiles"),
         elements.slot("incident-what"),
+        *filter(None, [acts.controls(view)]),
         elements.section(
             "The life of each alert",
             elements.graph("incident-lanes"),
             elements.slot("incident-legend"),
         ),
+        elements.section("What people said", elements.slot("incident-notes")),
         elements.section("Alerts", elements.slot("incident-alerts")),
         html.Div(
             [
@@ -61,7 +63,7 @@ async def render(view: View, sources: Sources) -> Slots:
         return _nothing(sources, first.trouble)
     values = {"incident_id": row.incident_id, "limit": ALERTS_SHOWN}
     found = await past.ask(
-        sources, "alerts", ("alerts", "transitions", "notices"), values,
+        sources, "alerts", ("alerts", "transitions", "notices", "notes"), values,
         question=row.incident_id, good_for_s=GOOD_FOR_S,
     )  # fmt: skip
     alerts, steps = found.of("alerts"), found.of("transitions")
@@ -74,6 +76,7 @@ async def render(view: View, sources: Sources) -> Slots:
         "incident-what": {"children": _what(row, sources)},
         "incident-lanes": {"figure": lanes.figure(window, drawn, label_px=2)},
         "incident-legend": {"children": seat.looks_legend(lanes.shown_looks(drawn))},
+        "incident-notes": {"children": _notes(found.of("notes"))},
         "incident-alerts": {"children": alert_table(view, sources, alerts)},
         "incident-steps": {"children": _steps(steps, names)},
         "incident-notices": {"children": notices(view, found.of("notices"), named=False)},
@@ -90,7 +93,7 @@ def _nothing(sources: Sources, trouble: str) -> Slots:
         told = elements.empty("Waiting for the database", trouble or sources.trouble)
     else:
         told = elements.empty("No such incident", "It may have been removed after its time.")
-    blank = ("tiles", "legend", "alerts", "steps", "notices")
+    blank = ("tiles", "legend", "alerts", "notes", "steps", "notices")
     return {
         "incident-title": {"children": "Incident"},
         "incident-what": {"children": told},
@@ -227,6 +230,16 @@ def _short(alert: Any) -> str:
     if not alert.host:
         return str(alert.rule).replace("_", " ")
     return alert.host if alert.index is None else f"{alert.host} GPU {alert.index}"
+
+
+def _notes(rows: Sequence[Any]) -> Component:
+    if not rows:
+        return elements.empty("Nothing yet", "Nobody has said anything about this incident.")
+    shown = [
+        [moment(row.time_s), row.author, f"to {row.text}" if row.kind == "assigned" else row.text]
+        for row in rows
+    ]
+    return elements.table((("Time, UTC", ""), ("By", ""), ("Said", "wide")), shown, "tight")
 
 
 def _steps(steps: Sequence[Any], names: Mapping[int, str]) -> Component:

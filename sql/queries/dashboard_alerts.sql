@@ -202,3 +202,15 @@ left join accelerators g using (gpu_id)
 where s.ends_at > now()
 order by s.ends_at
 limit 50;
+
+-- name: notes
+-- What people said about an incident and to whom it was assigned, newest first.
+select
+    extract(epoch from time)::float8 as time_s,
+    author,
+    kind,
+    text
+from incident_notes
+where incident_id = %(incident_id)s
+order by note_id desc
+limit 50;

@@ -25,6 +25,7 @@ NOT_FILLED = {
     "quarantine", "facility_rollup_10s", "facility_rollup_1m", "facility_rollup_1h",
     "facility_rollup", "facility_spread", "rack_rollup_1m", "rack_rollup_1h", "rack_rollup",
     "rollup_progress", "gpu_rollup_parts", "gpu_rollup_1m", "gpu_rollup_1h", "identity_findings",
+    "audit", "incident_notes",
 }  # fmt: skip
 Connection = psycopg.Connection[Any]
 
