@@ -58,12 +58,10 @@ def offsets_are_committed_first() -> None:
     """The offsets are committed on their own, before the rows."""
     original, move = store.write, store._move_offsets
 
-    def careless(
-        connection: Connection, batch: Batch, moves: Sequence[Move], book: marks.MarkBook
-    ) -> None:
+    def careless(connection: Connection, batch: Batch, moves: Sequence[Move], *books: Any) -> None:
         with connection.transaction():
             move(connection, moves)
-        original(connection, batch, moves, book)
+        original(connection, batch, moves, *books)
 
     _replace(store, "_move_offsets", lambda *_: None)
     _replace(store, "write", careless)
@@ -74,11 +72,9 @@ def an_unknown_commit_counts_as_done() -> None:
     original, claim = store.write, claims._claim
     believed: dict[tuple[str, int], int] = {}
 
-    def careless(
-        connection: Connection, batch: Batch, moves: Sequence[Move], book: marks.MarkBook
-    ) -> None:
+    def careless(connection: Connection, batch: Batch, moves: Sequence[Move], *books: Any) -> None:
         believed.update({(m.claim.topic_id, m.partition.number): m.next_offset for m in moves})
-        original(connection, batch, moves, book)
+        original(connection, batch, moves, *books)
 
     def ahead(connection: Connection, held: Any, **options: Any) -> Claim:
         claimed = claim(connection, held, **options)
