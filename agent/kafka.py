@@ -2,7 +2,8 @@
 
 Owns the client and the one thread that uses it. Outboxes of any number of hosts share a sink. The
 spool is the source of truth: a message is forgotten when the broker has it and not before, and one
-that fails is sent again from there, oldest first. What may be sent when is `delivery.py`.
+that fails is sent again from there: oldest first, but of a backlog of samples the newest first, so
+that an outage does not delay what is read now. What may be sent when is `delivery.py`.
 """
 
 import logging
@@ -28,7 +29,7 @@ from kafka.errors import (
 
 from agent.connection_files import ConnectionFiles
 from agent.counters import Counters
-from agent.delivery import Lane, Pause
+from agent.delivery import BACKLOG_MESSAGES, Lane, Pause
 from agent.drafts import EventDraft
 from agent.kafka_client import (
     METADATA_WAIT_MS,
@@ -245,7 +246,9 @@ class KafkaSink:
         if room == 0 or self._in_flight_bytes >= self._in_flight_bytes_max:
             return
         lane.nothing_more()
-        pending = outbox.pending(lane.stream, room, lane.in_flight.keys())
+        # Events are few and tell a story, so they keep their order; the newest samples are live.
+        backlog = BACKLOG_MESSAGES if lane.stream is Stream.SAMPLES else None
+        pending = outbox.pending(lane.stream, room, lane.in_flight.keys(), backlog=backlog)
         if len(pending) == room:
             lane.stir()
         for slot, payload in pending:

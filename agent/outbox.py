@@ -111,15 +111,24 @@ class Outbox:
         self._changed()
 
     def pending(
-        self, stream: Stream, limit: int, skip: AbstractSet[Slot] = frozenset()
+        self,
+        stream: Stream,
+        limit: int,
+        skip: AbstractSet[Slot] = frozenset(),
+        *,
+        backlog: int | None = None,
     ) -> list[tuple[Slot, bytes]]:
-        """Return up to `limit` of the oldest messages, without those that are under way."""
+        """Return up to `limit` of the oldest messages, without those that are under way.
+
+        Where there are more than `backlog` beside those, the newest come first, and what is read
+        now does not wait behind an outage.
+        """
         with self._lock:
             try:
-                return self._pending(stream, limit, skip)
+                return self._pending(stream, limit, skip, backlog)
             except SPOOL_ERRORS as error:
                 self._fall_back(error)
-                return self._pending(stream, limit, skip)
+                return self._pending(stream, limit, skip, backlog)
 
     def confirm(self, slots: Sequence[Slot]) -> None:
         """Forget messages that the broker has."""
@@ -157,11 +166,15 @@ class Outbox:
             self._keeper.close()
 
     def _pending(
-        self, stream: Stream, limit: int, skip: AbstractSet[Slot]
+        self, stream: Stream, limit: int, skip: AbstractSet[Slot], backlog: int | None
     ) -> list[tuple[Slot, bytes]]:
         found = []
-        oldest = self._keeper.spool.slots(stream, limit + len(skip))
-        for slot in [slot for slot in oldest if slot not in skip][:limit]:
+        wanted = max(limit, 0 if backlog is None else backlog + 1) + len(skip)
+        slots = [slot for slot in self._keeper.spool.slots(stream, wanted) if slot not in skip]
+        if backlog is not None and len(slots) > backlog:
+            slots = self._keeper.spool.slots(stream, limit + len(skip), newest=True)
+            slots = [slot for slot in slots if slot not in skip]
+        for slot in slots[:limit]:
             payload = self._keeper.spool.payload(slot)
             if payload is None:
                 self._refuse(slot, "spool_corrupt")

@@ -33,6 +33,13 @@ EPOCH_MAX = 1 << 60
 EVICTED_SHARE = 20  # a full spool makes room by a twentieth, so that it is not at it all the time
 
 
+_OLDEST = "select boot_epoch, seq from messages where stream = ? order by boot_epoch, seq limit ?"
+_NEWEST = (
+    "select boot_epoch, seq from messages where stream = ?"
+    " order by boot_epoch desc, seq desc limit ?"
+)
+
+
 class Range(NamedTuple):
     """Messages of one stream and boot epoch that follow each other."""
 
@@ -143,13 +150,11 @@ class Spool:
             ).fetchall()
         return [tick for row in rows if (tick := sound_tick(*row)) is not None]
 
-    def slots(self, stream: Stream, limit: int) -> list[Slot]:
-        """Return where the oldest messages of a stream stand, oldest first."""
+    def slots(self, stream: Stream, limit: int, *, newest: bool = False) -> list[Slot]:
+        """Return where the oldest messages of a stream stand, oldest first; or the newest."""
         with translated():
             rows = self._connection.execute(
-                "select boot_epoch, seq from messages where stream = ?"
-                " order by boot_epoch, seq limit ?",
-                (stream, limit),
+                _NEWEST if newest else _OLDEST, (stream, limit)
             ).fetchall()
         return [Slot(stream, *sound_numbers(row)) for row in rows]
 

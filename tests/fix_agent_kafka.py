@@ -116,10 +116,8 @@ def settings_for(address: str, prefix: str) -> KafkaSettings:
 
 
 def assert_all_arrived(address: str, settings: KafkaSettings, written: int) -> None:
-    """Every tick is there; repeats are told by their numbers, and the first come in order."""
+    """Every tick is there; repeats are told by their numbers, and a backlog comes in any order."""
     payloads = consume(address, settings.topic(Stream.SAMPLES))
     seqs = [decode(payload).header.seq for payload in payloads]
     assert sorted(set(seqs)) == list(range(1, written + 1))
-    first = list(dict.fromkeys(seqs))
-    assert first == sorted(first)
     assert {t for payload in payloads for t in times_in(payload)} == set(range(written))

@@ -51,7 +51,7 @@ pytestmark = [
 ]
 
 
-def test_f13_a_broker_that_comes_late_gets_everything_in_order(
+def test_f13_a_broker_that_comes_late_gets_everything(
     proxied_broker: ProxiedBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
     settings = settings_for(proxied_broker.proxy.address, topic_prefix)

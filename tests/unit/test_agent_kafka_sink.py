@@ -214,6 +214,20 @@ def test_f19_a_backlog_leaves_at_its_rate_and_events_do_not_wait(hand_clock: Han
     assert 20 <= len(bench.ticks_taken()) <= 26
 
 
+def test_f19_what_is_read_now_does_not_wait_behind_a_backlog(hand_clock: HandClock) -> None:
+    bench = Bench(hand_clock, drain=2.0)
+    bench.write(0, 100)
+    for live in range(100, 110):
+        bench.write(live)
+        bench.step(1.0)
+        bench.broker.confirm_all()
+        assert live in bench.ticks_taken()
+    while bench.outbox.state().messages:
+        bench.step(1.0)
+        bench.broker.confirm_all()
+    assert sorted(bench.ticks_taken()) == list(range(110))
+
+
 def test_f15_what_is_in_flight_is_bounded_by_number_and_bytes(hand_clock: HandClock) -> None:
     bench = Bench(hand_clock)
     bench.write(0, 100)
