@@ -7,8 +7,8 @@ time and memory are those of the agent and all its children, from /proc, after a
 The target asks for an hour (`--minutes 60`); the default is two minutes, which is enough for the
 processor and too short for a slope: memory then still settles.
 
-The simulated driver computes in Python inside the agent's process. What it costs is measured apart
-(the same calls without the agent) and printed beside, never subtracted.
+The simulated driver computes in Python inside the agent's child process. What it costs is measured
+apart (the same calls without the agent) and printed beside, never subtracted.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def measure(arguments: argparse.Namespace) -> Report:
         runs=runs,
         notes=(
             (
-                "cpu and memory hold the simulated driver, Python inside the agent's process; "
+                "cpu and memory hold the simulated driver, Python inside the agent's child; "
                 "simulated_driver is what it costs alone, and nothing was subtracted"
             ),
             (
