@@ -7,7 +7,8 @@ the target rate; where the collectors cannot follow, the sender waits, and the r
 is the one that was stored. At the end counts and checksums are compared with what was sent.
 
 Without --broker and --database the embedded ones are used. The embedded broker keeps its log in
-memory: ten minutes at 440,000 rows/s do not fit, so that takes a broker with a disk.
+memory: ten minutes at 440,000 rows/s do not fit, so that takes a broker with a disk (`--broker
+kafka`). What runs on this machine is measured, whoever started it.
 """
 
 import argparse
@@ -26,7 +27,8 @@ from benchmarks.noisy_hosts import CHECKED
 from benchmarks.processes import cpu_seconds_of, memory
 from benchmarks.progress import Progress
 from benchmarks.report import Figures, Report
-from benchmarks.rig import Rig, make_schema, make_topics, rig, stack_of
+from benchmarks.rig import Rig, rig, stack_of
+from sql import queries
 from telemetry.errors import PermanentError
 
 ACCELERATORS = 8
@@ -34,6 +36,7 @@ TICKS_PER_MESSAGE = 10
 LOOK_EVERY_S = 1.0
 DRAIN_S_MAX = 300.0
 JOIN_S = 4.0
+LAGS_SHOWN = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--collectors", type=int, default=1, help="collector processes [1]")
     parser.add_argument("--backlog-s", type=float, default=20.0, help="the sender waits then [20]")
     parser.add_argument("--compression", default="", help="of the sender: zstd, gzip [none]")
-    parser.add_argument("--broker", default="", help="HOST:PORT instead of the embedded broker")
+    parser.add_argument(
+        "--broker", default="", help="kafka, or HOST:PORT, instead of the embedded broker"
+    )
     parser.add_argument("--database", default="", help="URL instead of the embedded database")
 
 
@@ -54,16 +59,10 @@ def measure(arguments: argparse.Namespace) -> Report:
     runs: list[Figures] = []
     stack = None
     for number in range(arguments.runs):
-        with rig(with_database=not arguments.database, with_broker=not arguments.broker) as made:
-            if arguments.broker:
-                made.bootstrap = arguments.broker
-                make_topics(made.bootstrap)
-            if arguments.database:
-                made.database_url = arguments.database
-                make_schema(made.database_url)
+        with rig(database_url=arguments.database, bootstrap=arguments.broker) as made:
             label = f"run {number + 1} of {arguments.runs}"
             runs.append(_one_run(made, arguments, progress, label))
-            stack = stack_of(made.database_url, broker=not arguments.broker)
+            stack = stack_of(made.database_url, bootstrap=arguments.broker)
     progress.end()
     assert stack is not None  # noqa: S101 - there is at least one run
     return Report(
@@ -87,7 +86,6 @@ def measure(arguments: argparse.Namespace) -> Report:
                 "messages; real agents send batches of one"
             ),
             "message bodies come from a pool of 256, each with its own times",
-            "with --broker or --database those processes' time is not measured",
         ),
     )
 
@@ -125,14 +123,9 @@ class Look:
 def _one_run(
     made: Rig, arguments: argparse.Namespace, progress: Progress, label: str
 ) -> dict[str, Any]:
-    names = [f"collector-{number + 1}" for number in range(arguments.collectors)]
-    for name in names:
-        made.start(name, "collector", "--collector-instance", name)
-    made.wait(lambda: _collectors(made) == len(names), "the collectors")
-    time.sleep(JOIN_S)  # the group's first assignment
-    sender = _start_sender(made, arguments)
-    listener = threading.Thread(target=sender.listen, daemon=True)
-    listener.start()
+    make_places(made, arguments.gpus)
+    names = start_collectors(made, arguments.collectors)
+    sender, listener = start_sender(made, arguments)
     looks = _watch(made, sender, names, progress, label)
     listener.join(DRAIN_S_MAX)
     if sender.process.wait(DRAIN_S_MAX) != 0:
@@ -140,7 +133,27 @@ def _one_run(
     return _figures(looks, sender.last, _stored(made, sender.last["rows"], progress, label))
 
 
-def _start_sender(made: Rig, arguments: argparse.Namespace) -> Sender:
+def make_places(made: Rig, gpus: int) -> None:
+    """Make facilities, racks and hosts, so that sums by rack have as many racks as real ones."""
+    with psycopg.connect(made.database_url) as connection:
+        for step in ("noisy_facilities", "noisy_racks", "noisy_hosts"):
+            connection.execute(queries("bench")[step], {"hosts": gpus // ACCELERATORS})
+
+
+def start_collectors(made: Rig, count: int) -> list[str]:
+    """Start collectors and wait until they have joined; return their names."""
+    names = [f"collector-{number + 1}" for number in range(count)]
+    for name in names:
+        made.start(name, "collector", "--collector-instance", name)
+    made.wait(lambda: _collectors(made) == len(names), "the collectors")
+    time.sleep(JOIN_S)  # the group's first assignment
+    return names
+
+
+def start_sender(
+    made: Rig, arguments: argparse.Namespace, backlog_messages: int = 0
+) -> tuple[Sender, threading.Thread]:
+    """Start the sender, and a thread that collects what it says."""
     rate = arguments.gpus * arguments.hz / (ACCELERATORS * TICKS_PER_MESSAGE)
     words = {
         "--hosts": arguments.gpus // ACCELERATORS,
@@ -149,13 +162,18 @@ def _start_sender(made: Rig, arguments: argparse.Namespace) -> Sender:
         "--messages-per-second": rate,
         "--seconds": arguments.minutes * 60,
         "--backlog-max": int(rate * arguments.backlog_s),
+        "--backlog-messages": backlog_messages,
         "--bootstrap": made.bootstrap,
         "--database": made.database_url,
         "--compression": arguments.compression,
     }
     command = [sys.executable, "-m", "benchmarks.ingest_load"]
     command += [str(word) for pair in words.items() for word in pair]
-    return Sender(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    pipe = subprocess.PIPE
+    sender = Sender(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
+    listener = threading.Thread(target=sender.listen, daemon=True)
+    listener.start()
+    return sender, listener
 
 
 def _watch(
@@ -191,6 +209,7 @@ def _figures(looks: list[Look], sent: dict[str, Any], stored: dict[str, Any]) ->
     used = {name: last.cpu_s[name] - first.cpu_s[name] for name in first.cpu_s}
     measured = sum(seconds for name, seconds in used.items() if name != "sender")
     rows_per_message = sent["rows"] / sent["messages"]
+    lags = [look.messages_behind * rows_per_message / per_second for look in looks]
     return {
         "rows_per_second": per_second,
         "cpu_seconds_per_million_rows": 1e6 * measured / rows,
@@ -201,9 +220,11 @@ def _figures(looks: list[Look], sent: dict[str, Any], stored: dict[str, Any]) ->
         "lost_rows": max(0, sent["rows"] - stored["rows"]),
         "duplicate_rows": max(0, stored["rows"] - sent["rows"]),
         "checksums_wrong": sum(stored["sums"][name] != sent["sums"][name] for name in CHECKED),
-        "lag_seconds_max": max(
-            look.messages_behind * rows_per_message / per_second for look in looks
-        ),
+        "lag_seconds_max": max(lags),
+        "lag_seconds_at": {
+            f"{looks[at].at_s - first.at_s:.0f} s": lags[at]
+            for at in range(0, len(looks), max(1, len(looks) // LAGS_SHOWN))
+        },
         "collector_rss_mib_max": max(look.rss_mib for look in looks),
         "wire_bytes_per_row": sent["bytes"] / sent["rows"],
         "table_bytes_per_row": stored["bytes"] / max(1, stored["rows"]),
@@ -224,25 +245,12 @@ def _stored(made: Rig, expected: int, progress: Progress, label: str) -> dict[st
     with psycopg.connect(made.database_url) as connection:
         total = f"select count(*), {sums} from samples"  # noqa: S608 - names of our catalogue
         row = connection.execute(total).fetchone()
-        size = connection.execute(TABLE_BYTES).fetchone()
+        size = connection.execute(queries("bench")["sample_bytes"]).fetchone()
     assert row is not None  # noqa: S101 - aggregates always give a row
     assert size is not None  # noqa: S101 - so does this one
     count, *totals = row
     found = {name: int(total) for name, total in zip(CHECKED, totals, strict=True)}
     return {"rows": int(count), "sums": found, "bytes": int(size[0] or 0)}
-
-
-# Partitions of the plain tier, or chunks of a hypertable: whatever inherits from the table.
-TABLE_BYTES = """
-with recursive parts as (
-    select 'samples'::regclass::oid as oid
-    union all
-    select pg_inherits.inhrelid
-    from pg_inherits
-    join parts on parts.oid = pg_inherits.inhparent
-)
-select sum(pg_total_relation_size(oid)) from parts
-"""
 
 
 def _collectors(made: Rig) -> int:

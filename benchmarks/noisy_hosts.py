@@ -56,7 +56,9 @@ class Body:
 class Sender:
     """One host."""
 
+    facility: str
     name: str
+    key: bytes
     accelerators: bytes
     seq: int = 0
 
@@ -68,26 +70,36 @@ class NoisyHosts:
         self, hosts: int, accelerators: int, ticks: int, *, facilities: int = 2, seed: int = 1
     ) -> None:
         self.shape = Shape(ticks, accelerators, LAYOUT)
-        self.senders = [_sender(number, accelerators) for number in range(hosts)]
-        self._facilities = facilities
+        self.senders = [
+            _sender(number, accelerators, f"site-{number % facilities + 1}")
+            for number in range(hosts)
+        ]
         self._chance = np.random.default_rng(seed)
         self._pool = [self._body() for _ in range(POOL)]
+        self._used = [0] * POOL
         self._next = 0
+        self._times = (0, b"")
         self.rows_per_message = ticks * accelerators
-        self.sums = [0] * len(CHECKED)
+
+    @property
+    def sums(self) -> list[int]:
+        """What the checked metrics of all messages add up to."""
+        each = zip(*(body.sums for body in self._pool), strict=True)
+        return [sum(n * one for n, one in zip(self._used, ones, strict=True)) for ones in each]
 
     def message(self, now_us: int, interval_us: int, boot_epoch: int) -> tuple[bytes, bytes]:
         """Return key and value of the next host's message, whose last tick is now."""
-        number = self._next % len(self.senders)
-        sender = self.senders[number]
-        body = self._pool[self._next % (POOL - 1)]  # out of step with the hosts
+        sender = self.senders[self._next % len(self.senders)]
+        at = self._next % (POOL - 1)  # out of step with the hosts
         self._next += 1
+        self._used[at] += 1
         sender.seq += 1
-        facility = f"site-{number % self._facilities + 1}"
-        times = now_us - interval_us * np.arange(self.shape.ticks - 1, -1, -1, dtype="<i8")
+        if self._times[0] != now_us:
+            ago = interval_us * np.arange(self.shape.ticks - 1, -1, -1, dtype="<i8")
+            self._times = (now_us, (now_us - ago).tobytes())
         header = SamplesHeader(
             tenant="bench",
-            facility=facility,
+            facility=sender.facility,
             host=sender.name,
             boot_epoch=boot_epoch,
             seq=sender.seq,
@@ -96,9 +108,7 @@ class NoisyHosts:
             accelerators=sender.accelerators,
             layout=LAYOUT,
         )
-        self.sums = [old + new for old, new in zip(self.sums, body.sums, strict=True)]
-        key = f"bench/{facility}/{sender.name}".encode()
-        return key, encode_samples(header, times.tobytes() + body.bytes_after_times)
+        return sender.key, encode_samples(header, self._times[1] + self._pool[at].bytes_after_times)
 
     def _body(self) -> Body:
         record = np.zeros((), dtype=body_dtype(self.shape))
@@ -122,7 +132,7 @@ class NoisyHosts:
         return np.clip(start + np.cumsum(steps, axis=0), metric.minimum, metric.maximum)
 
 
-def _sender(number: int, accelerators: int) -> Sender:
+def _sender(number: int, accelerators: int, facility: str) -> Sender:
     name = f"node-{number:06}"
     uuids = [uuid.uuid5(uuid.NAMESPACE_OID, f"{name}/{at}").bytes for at in range(accelerators)]
-    return Sender(name, b"".join(uuids))
+    return Sender(facility, name, f"bench/{facility}/{name}".encode(), b"".join(uuids))

@@ -44,6 +44,14 @@ def cpu_seconds_of(pids: Iterable[int | None]) -> float:
     return sum(cpu_seconds(pid) for pid in pids if pid is not None)
 
 
+def listener(port: int) -> int | None:
+    """Return the process of this machine that listens at a TCP port; None if it is elsewhere."""
+    for connection in psutil.net_connections(kind="tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
+            return connection.pid
+    return None
+
+
 def memory(pid: int) -> Memory:
     """Return the memory of a process and its descendants."""
     pss = rss = uss = 0

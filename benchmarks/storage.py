@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from benchmarks.peers import Absent, Peer, prometheus, victoria_metrics
 from benchmarks.processes import cpu_seconds_of
@@ -20,6 +21,7 @@ from benchmarks.progress import Progress
 from benchmarks.recorded import FACILITY, Recording
 from benchmarks.report import Figures, Report
 from benchmarks.rig import Rig, rig, stack_of
+from collector.tier import Tier
 from simulator.sender import KafkaSender
 from sql import queries
 from telemetry.stop import StopSignal
@@ -100,19 +102,31 @@ def _store(made: Rig, recording: Recording) -> dict[str, float | int | None]:
         ready = queries("bench")["has_messages"]
         made.wait(lambda: connection.execute(ready, wanted).fetchone(), "the rows", STORE_S_MAX)
         used_s = cpu_seconds_of(pids) - before_s
-        connection.execute("checkpoint")
-        found = connection.execute(queries("bench")["sample_bytes"]).fetchone()
+        as_copied = _bytes(connection)
+        if stack_of(made.database_url).tier == Tier.TIMESCALE:
+            connection.execute(queries("bench")["recompress"])
+        remade_s = cpu_seconds_of(pids) - before_s - used_s
+        found = _bytes(connection)
         counted = connection.execute(queries("bench")["sample_rows"]).fetchone()
-    assert found is not None  # noqa: S101 - aggregates have a row
     assert counted is not None  # noqa: S101 - aggregates have a row
     return {
-        "bytes_per_value": found[0] / recording.values,
-        "bytes_per_row": found[0] / recording.rows,
+        "bytes_per_value": found / recording.values,
+        "bytes_per_row": found / recording.rows,
+        "bytes_per_value_as_copied": as_copied / recording.values,
         "rows": counted[0],
         "values": recording.values,
         "rows_missing": recording.rows - counted[0],
         "cpu_seconds_per_million_rows": 1e6 * used_s / recording.rows,
+        "recompression_cpu_seconds_per_million_rows": 1e6 * remade_s / recording.rows,
     }
+
+
+def _bytes(connection: psycopg.Connection[TupleRow]) -> int:
+    """Return what the fast samples take on the disk now."""
+    connection.execute("checkpoint")
+    found = connection.execute(queries("bench")["sample_bytes"]).fetchone()
+    assert found is not None  # noqa: S101 - aggregates have a row
+    return int(found[0])
 
 
 def _store_in(peer: Peer, recording: Recording, notes: list[str]) -> dict[str, float | None]:

@@ -11,6 +11,7 @@ Owns the format. Which columns go where is for `store.py`'s callers.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,10 +46,7 @@ def timestamps(times_us: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def rows_of(columns: Sequence[Column], count: int) -> Iterator[bytes]:
-    """Yield `count` rows in blocks; SIGNATURE and END are for the caller to put around.
-
-    Rows with a NULL come after the others of their block.
-    """
+    """Yield `count` rows in order, in blocks; SIGNATURE and END are for the caller to add."""
     template = _template(columns, min(count, BLOCK_ROWS))
     for start in range(0, count, BLOCK_ROWS):
         part = slice(start, min(start + BLOCK_ROWS, count))
@@ -107,9 +105,30 @@ def _block(columns: Sequence[Column], part: slice, rows: NDArray[np.void]) -> by
         return rows.tobytes()
     # As bytes without fields, rows are picked by copying memory and not field by field.
     plain = rows.view(f"V{rows.dtype.itemsize}")
-    return plain[~incomplete].tobytes() + _with_nulls(
-        columns, part, plain[incomplete], incomplete, rows.dtype
-    )
+    short, ends = _with_nulls(columns, part, plain[incomplete], incomplete, rows.dtype)
+    return b"".join(_in_turn(plain, incomplete, short, ends))
+
+
+def _in_turn(
+    plain: NDArray[np.void], incomplete: NDArray[np.bool_], short: bytes, ends: NDArray[np.intp]
+) -> Iterator[bytes]:
+    """Yield runs of complete rows and of others as they follow each other.
+
+    Args:
+        plain: all rows of a block.
+        incomplete: which of them hold a NULL.
+        short: those, one after the other, each as short as it is.
+        ends: where each of those ends in `short`.
+    """
+    bounds = [0, *(np.flatnonzero(incomplete[1:] != incomplete[:-1]) + 1).tolist(), len(plain)]
+    taken = shown = 0
+    for start, stop in pairwise(bounds):
+        if not incomplete[start]:
+            yield plain[start:stop].tobytes()
+            continue
+        shown += stop - start
+        yield short[taken : ends[shown - 1]]
+        taken = int(ends[shown - 1])
 
 
 def _with_nulls(
@@ -118,8 +137,8 @@ def _with_nulls(
     plain: NDArray[np.void],
     which: NDArray[np.bool_],
     dtype: np.dtype[Any],
-) -> bytes:
-    """Return the rows that hold a NULL, each as short as its NULLs make it.
+) -> tuple[bytes, NDArray[np.intp]]:
+    """Return the rows that hold a NULL, each as short as its NULLs make it, and where each ends.
 
     `plain` is a copy of just these rows, whose lengths are changed here.
     """
@@ -144,4 +163,5 @@ def _with_nulls(
         for element in range(absent.shape[1]):
             start = first + element * (4 + width)
             there[absent[:, element], start : start + width] = False
-    return rows.view(np.uint8).reshape(there.shape)[there].tobytes()
+    ends = np.cumsum(there.sum(axis=1, dtype=np.intp))
+    return rows.view(np.uint8).reshape(there.shape)[there].tobytes(), ends

@@ -18,12 +18,12 @@ from collector import derived, gpu_sums, live, quarantine, rollup
 from collector.batch import Batch, Row
 from collector.claims import Claim
 from collector.consumer import Partition
-from collector.copy_rows import END, SIGNATURE, Column, rows_of, timestamps
+from collector.copy_rows import END, SIGNATURE, Column, rows_of
 from collector.database import Connection, translated
 from collector.marks import Gap, Mark, MarkBook, MarkKey
 from collector.sample_columns import SampleColumns
+from collector.sample_rows import sample_rows
 from collector.state_changes import StateBook
-from telemetry.catalogue import CATALOGUE
 from telemetry.errors import RetryableError
 from telemetry.metrics import Group
 from telemetry.streams import Stream
@@ -33,6 +33,9 @@ _ROWS = sql.queries("collector_rows")
 _ROLLUPS = sql.queries("collector_rollups")
 
 _TABLES = {Group.FAST: "copy_samples", Group.SLOW: "copy_slow_samples"}
+# Fewer rows go into the row store of their chunk, and into its columnstore with the next
+# recompression: a compressed batch has columns of its own, which a few rows do not fill.
+COMPRESSED_ROWS_MIN = 2000
 _STAGES = ("fast_state_in", "slow_state_in", "facility_rollup_in", "rack_rollup_in")
 
 
@@ -67,8 +70,12 @@ def write(
     moves: Sequence[Move],
     marks: MarkBook,
     states: StateBook,
+    *,
+    compress: bool = False,
 ) -> None:
     """Store a batch; `marks` are those that it has changed.
+
+    `compress` is what `tier.compresses_copies` says of the database.
 
     Raises:
         FencedError: a partition is no longer ours; nothing was stored.
@@ -80,7 +87,7 @@ def write(
     with translated("storing a batch"), connection.transaction():
         _move_offsets(connection, moves)
         _write_marks(connection, marks.changed(), batch.sent)
-        _copy_samples(connection, batch.samples)
+        _copy_samples(connection, batch.samples, compress=compress)
         _write_records(connection, batch)
         quarantine.write(
             connection, batch.rejected, {move.partition: move.claim.topic_id for move in moves}
@@ -187,32 +194,20 @@ def _key_columns(keys: Iterable[MarkKey]) -> dict[str, list[object]]:
     }
 
 
-def _copy_samples(connection: Connection, samples: Sequence[SampleColumns]) -> None:
-    for group, statement in _TABLES.items():
-        parts = [part for part in samples if part.group is group]
-        _copy(connection, _ROWS[statement], [(sample_rows(part), part.rows) for part in parts])
+def _copy_samples(
+    connection: Connection, samples: Sequence[SampleColumns], *, compress: bool
+) -> None:
+    """Copy rows, compressed on the way in where that is asked for and worth it.
 
-
-def sample_rows(part: SampleColumns) -> list[Column]:
-    """Return the columns of the sample table of a group, in its order.
-
-    Rows go host by host, and an accelerator's ticks one after the other.
+    The server is told that rows to compress come in the order of the columnstore, so a shape of
+    messages, which is put in order by itself, is a statement by itself.
     """
-    messages, ticks = part.times_us.shape
-    accelerators = part.senders.gpu_ids.shape[1]
-    shape = (messages, accelerators, ticks)
-    times = np.broadcast_to(timestamps(part.times_us)[:, None, :], shape)
-    gpu_ids = np.broadcast_to(part.senders.gpu_ids[:, :, None], shape)
-    columns = [Column(times.reshape(-1)), Column(gpu_ids.reshape(-1))]
-    for metric in CATALOGUE.group(part.group):
-        values, missing = part.values.get(metric.name), part.missing.get(metric.name)
-        columns.append(
-            Column(
-                None if values is None else values.reshape(-1),
-                None if missing is None else missing.reshape(-1),
-            )
-        )
-    return columns
+    for part in samples:
+        direct = compress and part.rows >= COMPRESSED_ROWS_MIN
+        if compress:
+            connection.execute(_ROWS["compress_copies"], {"on": "on" if direct else "off"})
+        rows = sample_rows(part, by_accelerator=direct)
+        _copy(connection, _ROWS[_TABLES[part.group]], [(rows, part.rows)])
 
 
 def _copy(

@@ -40,6 +40,16 @@ def extension_version(
     return None if row is None else parse_version(str(row[0]))
 
 
+def compresses_copies(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
+    """Return whether rows can be compressed while they are copied, in the client's order."""
+    row = connection.execute(
+        "select count(*) from pg_settings where name in "
+        "('timescaledb.enable_direct_compress_copy', "
+        "'timescaledb.enable_direct_compress_copy_client_sorted')"
+    ).fetchone()
+    return row is not None and row[0] == 2
+
+
 def parse_version(text: str) -> tuple[int, ...]:
     """Return `2.30.0-dev` as (2, 30, 0)."""
     return tuple(int(part) for part in text.split("-", maxsplit=1)[0].split("."))

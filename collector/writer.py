@@ -12,7 +12,7 @@ from collector import attempts, compaction, store
 from collector.batch import Batch, assemble
 from collector.claims import Claim
 from collector.consumer import Partition, Received
-from collector.database import Connection, RefusedDataError
+from collector.database import Connection, RefusedDataError, translated
 from collector.identity import IdentityCheck
 from collector.intake import Opened, Rejected, Window, Windows, open_record
 from collector.maintenance import Partitions
@@ -21,7 +21,7 @@ from collector.registry import Registry
 from collector.report import Report
 from collector.settings import CollectorSettings
 from collector.state_changes import StateBook
-from collector.tier import Tier
+from collector.tier import Tier, compresses_copies
 from telemetry.clock import Clock
 from telemetry.errors import FleetgaugeError
 
@@ -50,6 +50,8 @@ class Writer:
         self._identity = IdentityCheck.make(settings.signatures, connection, clock)
         store.prepare(connection)
         compaction.make_room(connection, tier, settings.partitions_ahead_hours)
+        with translated("asking what the tier offers"):
+            self._compress = tier is Tier.TIMESCALE and compresses_copies(connection)
 
     def forget(self) -> None:
         """After any failure: what was in hand is not stored, or nobody knows."""
@@ -132,7 +134,9 @@ class Writer:
         batch = assemble(judged, senders, self._registry, self._marks, self._windows())
         self.partitions.cover(self._connection, batch.samples)
         moves = _moves(records, claims)
-        store.write(self._connection, batch, moves, self._marks, self._states)
+        store.write(
+            self._connection, batch, moves, self._marks, self._states, compress=self._compress
+        )
         self._marks.committed()
         self._states.committed()
         for move in moves:

@@ -5,6 +5,8 @@ FLEETGAUGE_TEST_SERVICES names how many:
   wanted and absent is skipped, with the reason.
 - `all`: every test also runs on TimescaleDB and Apache Kafka; what is absent is an error.
 A test that takes both a database and a broker runs on two pairs, not on all four combinations.
+FLEETGAUGE_TEST_TIMESCALE_URL adds a server that is there already, a superuser's URL: the timescale
+tier, which no package that could be installed here offers with COPY.
 
 A test gets a fresh empty database (`postgres_url`) and a topic prefix of its own on servers that
 live as long as the run. A test that kills takes `private_database` or `private_broker`.
@@ -29,6 +31,7 @@ from simulator.services.postgres import Cluster, Postgres
 from simulator.services.timescale import Timescale
 
 SERVICES = os.environ.get("FLEETGAUGE_TEST_SERVICES", "embedded")
+TIMESCALE_URL = os.environ.get("FLEETGAUGE_TEST_TIMESCALE_URL", "")
 if SERVICES not in {"embedded", "all"}:
     raise pytest.UsageError(f"FLEETGAUGE_TEST_SERVICES={SERVICES}: use embedded or all")
 
@@ -37,14 +40,14 @@ BROKERS: dict[str, Callable[[], Service]] = {"tansu": Broker}
 if SERVICES == "all":
     DATABASES["timescale-apache"] = lambda: Timescale(durable=False)
     BROKERS["kafka"] = Kafka
-PAIRS = {("postgres", "tansu"), ("timescale-apache", "kafka")}
+PAIRS = {("postgres", "tansu"), ("timescale-apache", "kafka"), ("timescale", "tansu")}
 
 
 class DatabaseServer:
     """A running server of one storage tier that makes and drops databases.
 
     Attributes:
-        tier: `postgres` or `timescale-apache`; in the latter the extension is there.
+        tier: `postgres`, `timescale-apache` or `timescale`; in the latter the extension is there.
         address: libpq URL of the superuser's own database.
     """
 
@@ -82,8 +85,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in dropped]
 
 
-@pytest.fixture(scope="session", params=list(DATABASES))
+@pytest.fixture(scope="session", params=[*DATABASES, *(["timescale"] if TIMESCALE_URL else [])])
 def database_server(request: pytest.FixtureRequest) -> Iterator[DatabaseServer]:
+    if request.param == "timescale":
+        yield DatabaseServer(request.param, TIMESCALE_URL)
+        return
     with DATABASES[request.param]() as service:
         yield DatabaseServer(request.param, service.address)
 

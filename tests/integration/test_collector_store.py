@@ -76,6 +76,32 @@ def test_every_value_of_a_message_is_stored_as_it_was(shelf: Shelf) -> None:
         }
 
 
+def test_batches_large_enough_to_be_compressed_hold_every_value_too(shelf: Shelf) -> None:
+    chance = random.Random(5)
+    host = FakeHost(gpus=4)
+    metrics = [CATALOGUE.by_name[name] for name in ("power_milliwatts", "energy_millijoules")]
+    sent: dict[tuple[datetime, bytes], tuple[int | None, ...]] = {}
+    messages = []
+    for part in range(3):
+        ticks = [NOW_US + (300 * part + tick - 899) * S for tick in range(300)]
+        rows = [[random_reading(chance, metrics) for _ in range(4)] for _ in ticks]
+        messages.append(host.samples(ticks, rows=rows, metrics=metrics))
+        for time_us, tick in zip(ticks, rows, strict=True):
+            for uuid, reading in zip(host.uuids, tick, strict=True):
+                sent[at(time_us), uuid] = tuple(reading[metric.name] for metric in metrics)
+    shelf.store(Stream.SAMPLES, *reversed(messages))
+    stored = shelf.rows(
+        "select s.time, a.uuid, s.power_milliwatts, s.energy_millijoules from samples s "
+        "join accelerators a using (gpu_id)"
+    )
+    assert len(stored) == len(sent) == 3600
+    assert {(time, uuid.bytes): tuple(values) for time, uuid, *values in stored} == sent
+    # By its own order, which a columnstore has metadata about.
+    (first,) = shelf.rows("select gpu_id from accelerators order by uuid limit 1")
+    query = "select count(*), min(time), max(time) from samples where gpu_id = %(gpu)s"
+    assert shelf.rows(query, {"gpu": first[0]}) == [(900, at(NOW_US - 899 * S), at(NOW_US))]
+
+
 def test_metrics_left_out_of_a_message_are_null(shelf: Shelf) -> None:
     power = CATALOGUE.by_name["power_milliwatts"]
     shelf.store(Stream.SAMPLES, FakeHost().samples([NOW_US], 700, metrics=[power]))
