@@ -37,6 +37,7 @@ class Bench:
 # A bench is a module with `add_arguments(parser)` and `measure(arguments) -> Report`.
 BENCHES = {
     "ingest": Bench("benchmarks.ingest", "rows stored a second, and what they cost"),
+    "drain": Bench("benchmarks.drain", "how soon a backlog is stored, live load going on"),
     "storage": Bench("benchmarks.storage", "bytes a value, here and with peers"),
     "agent": Bench("benchmarks.agent", "what an agent costs its host"),
     "start": Bench("benchmarks.start", "how soon the demo is live"),

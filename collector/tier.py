@@ -10,6 +10,8 @@ import psycopg
 POSTGRES_VERSION_MIN = 160_000
 # Older ones lose rows in `on conflict do nothing` on compressed chunks (timescaledb#7672).
 TIMESCALE_VERSION_MIN = (2, 18, 1)
+# Older ones can lose rows that the client has sorted (timescaledb#9381).
+COMPRESSED_COPY_VERSION_MIN = (2, 26, 0)
 
 
 class Tier(StrEnum):
@@ -42,12 +44,8 @@ def extension_version(
 
 def compresses_copies(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
     """Return whether rows can be compressed while they are copied, in the client's order."""
-    row = connection.execute(
-        "select count(*) from pg_settings where name in "
-        "('timescaledb.enable_direct_compress_copy', "
-        "'timescaledb.enable_direct_compress_copy_client_sorted')"
-    ).fetchone()
-    return row is not None and row[0] == 2
+    version = extension_version(connection)
+    return version is not None and version >= COMPRESSED_COPY_VERSION_MIN
 
 
 def parse_version(text: str) -> tuple[int, ...]:
