@@ -228,6 +228,26 @@ def test_f19_what_is_read_now_does_not_wait_behind_a_backlog(hand_clock: HandClo
     assert sorted(bench.ticks_taken()) == list(range(110))
 
 
+def test_f19_two_hundred_agents_that_come_back_at_once_stay_within_their_rate(
+    hand_clock: HandClock,
+) -> None:
+    hosts = [Bench(hand_clock, drain=2.0) for _ in range(200)]
+    for host in hosts:
+        host.write(0, 30)
+    for second in range(5):
+        hand_clock.pass_s(1.0)
+        for host in hosts:
+            host.write(30 + second)
+            host.sink.step()
+            host.broker.confirm_all()
+    hand_clock.pass_s(0.1)
+    for host in hosts:
+        host.sink.step()
+        ticks = host.ticks_taken()
+        assert set(range(31, 35)) <= set(ticks)
+        assert len(ticks) <= 5 + 4 + 2 * 6
+
+
 def test_f15_what_is_in_flight_is_bounded_by_number_and_bytes(hand_clock: HandClock) -> None:
     bench = Bench(hand_clock)
     bench.write(0, 100)
