@@ -11,6 +11,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from dashboard import wording
 from dashboard.states import LABELS, SENTENCES, State
 from dashboard.wording import DASH
 
@@ -120,6 +121,19 @@ def since(epoch_s: float | None) -> Component:
     return html.Span(DASH, className="since", **attributes({"data-since": f"{epoch_s:.1f}"}))
 
 
+def moment(epoch_s: float | None, style: str = "moment") -> Component:
+    """Return a time that the browser writes in its reader's zone.
+
+    Args:
+        epoch_s: seconds since 1970; None is a dash.
+        style: `moment`, `day`, `clock`, `minutes` or `short`, as `assets/06-time.js` has them.
+    """
+    if epoch_s is None:
+        return html.Span(DASH)
+    named = attributes({"data-time": f"{epoch_s:.0f}", "data-style": style})
+    return html.Time(wording.moment(epoch_s), dateTime=wording.iso(epoch_s), **named)
+
+
 def pills(counts: dict[str, int]) -> Component:
     """Return counts by severity, gravest first; a quiet word where there is none."""
     shown = [
@@ -170,12 +184,23 @@ def empty(title: str, text: Content, action: Content = None) -> Component:
 
 
 def section(title: str, body: Content, aside: Content = None, class_name: str = "") -> Component:
-    """Return a part of a page with its heading and, at the right, its controls."""
+    """Return a part of a page: its heading, its controls, and how to take away what it shows."""
     head: list[Component] = [html.H2(title)]
     if aside is not None:
         head.append(html.Div(aside, className="aside"))
+    takes = [
+        html.Button(
+            kind.upper(),
+            className=f"take take-{kind}",
+            title=f"Save {title!r} as {kind.upper()}",
+            **attributes({"data-take": kind, "aria-label": f"Save as {kind.upper()}: {title}"}),
+        )
+        for kind in ("png", "csv")
+    ]
+    head.append(html.Div(takes, className="takes"))
     return html.Section(
-        [html.Div(head, className="section-head"), body], className=f"section {class_name}"
+        [html.Div(head, className="section-head"), html.Div(body, className="section-body")],
+        className=f"section {class_name}",
     )
 
 

@@ -17,6 +17,7 @@ from dashboard.access.audiences import Audiences
 from dashboard.broadcast import Sources
 from dashboard.past import SAMPLES_SPAN_S_MAX
 from dashboard.view import View, Window
+from dashboard.wording import iso
 from telemetry.catalogue import CATALOGUE
 from telemetry.errors import RetryableError
 from telemetry.metrics import Group
@@ -119,7 +120,7 @@ async def _sample_lines(
         except RetryableError as error:
             yield line([f"incomplete: {error}"])
             return
-        parts = [line([_iso(row.time_s), *row[1:]]) for row in reversed(rows)]
+        parts = [line([iso(row.time_s), *row[1:]]) for row in reversed(rows)]
         if parts:
             yield b"".join(parts)
         start_s = end_s
@@ -137,11 +138,7 @@ async def _event_lines(sources: Sources, host_id: int, window: Window) -> AsyncI
         return
     for row in reversed(rows):
         detail = msgspec.json.encode(row.detail).decode() if row.detail else ""
-        yield line([_iso(row.time_s), row.host, row.index, row.kind, row.code, row.message, detail])
-
-
-def _iso(epoch_s: float) -> str:
-    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
+        yield line([iso(row.time_s), row.host, row.index, row.kind, row.code, row.message, detail])
 
 
 def cell(value: object) -> str:

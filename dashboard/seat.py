@@ -135,7 +135,7 @@ def event_table(view: View, rows: Sequence[Any], *, with_place: bool) -> Compone
         for row in rows
     ]
     places = (("Where", ""),) if with_place else ()
-    columns = (("Ago", "num"), ("Event", ""), *places, ("", "wide"))
+    columns = (("Ago", "num"), ("Event", ""), *places, ("What it means", "wide"))
     return elements.table(columns, shown, "tight")
 
 

@@ -26,6 +26,18 @@ TIME_CHARTS = (
     "queues-chart", "health-chart", "alerts-lanes", "pipeline-chart",
 )  # fmt: skip
 
+KEYS = (
+    ("/", "Search for a host, GPU UUID, serial, rack or facility"),
+    ("12345678", "Go to a page, in the order of the navigation"),
+    ("p", "Pause here, or go on live"),
+    ("[]", "Earlier, later, by half of what is shown"),
+    ("-", "Twice as much time"),
+    ("z", "Times in UTC, or local"),
+    ("t", "Theme: automatic, light, dark"),
+    ("w", "Wall mode; Escape leaves it"),
+    ("?", "This list"),
+)
+
 
 def index_string(version: str) -> str:
     """Return the HTML document around Dash; `early.js` sets the theme before the first paint."""
@@ -65,12 +77,16 @@ def layout(pages: Mapping[str, str]) -> Component:
                     ),
                     html.Nav(links, id="nav", **elements.attributes({"aria-label": "Pages"})),
                     _search(),
-                    html.Button(
-                        "Theme",
-                        id="theme",
-                        className="icon-button theme",
-                        title="Theme: automatic",
+                    _button("zone", "UTC", "Times are in UTC; show them in local time"),
+                    _button("theme", "Theme", "Theme: automatic", "icon-button theme"),
+                    dcc.Link(
+                        "Wall",
+                        href="/wall",
+                        id="to-wall",
+                        className="icon-button to-wall",
+                        title="Wall mode: big type, for a screen that hangs",
                     ),
+                    _button("help-open", "?", "Keyboard shortcuts"),
                     html.Div(
                         [html.I(className="dot"), html.Span("connecting", id="live-text")],
                         id="live",
@@ -81,11 +97,34 @@ def layout(pages: Mapping[str, str]) -> Component:
                 className="top",
             ),
             html.Div(id="banner", className="banner", role="alert"),
-            html.Main(page_container, id="content"),
+            html.Main(page_container, id="content", tabIndex="-1"),
+            _help(),
             html.Div(id="tip", className="tip", role="tooltip"),
             dcc.Store(id="subscribed"),
             dcc.Store(id="zoomed"),
         ]
+    )
+
+
+def _button(name: str, text: str, title: str, class_name: str = "text-button") -> Component:
+    return html.Button(text, id=name, className=class_name, title=title)
+
+
+def _help() -> Component:
+    """The list of keys: `assets/45-keys.js` opens it and knows what each does."""
+    rows = [
+        html.Tr([html.Td([html.Kbd(key) for key in keys]), html.Td(does)]) for keys, does in KEYS
+    ]
+    head = html.Tr([html.Th("Key", scope="col"), html.Th("What it does", scope="col")])
+    return html.Dialog(
+        [
+            html.H2("Keyboard", id="help-title"),
+            html.Table([html.Thead(head), html.Tbody(rows)]),
+            _button("help-close", "Close", "Close this list"),
+        ],
+        id="help",
+        className="help",
+        **elements.attributes({"aria-labelledby": "help-title"}),
     )
 
 
@@ -118,14 +157,32 @@ def heading(view: View, title: Any, *controls: Component, times: bool = True) ->
 
 
 def time_range(view: View) -> Component:
-    """Return the choice of time ranges; a range of its own is shown as such."""
+    """Return the control of time: ranges up to now, steps back and forth, pause and live.
+
+    A range of its own stands still; the browser writes it in the zone of its reader.
+    """
     chosen = view.range_name
     items = [
-        (name, view.href(range=name, from_=None, to=None), name == chosen) for name in RANGES_S
+        (name, view.href(range=name, from_=None, to=None, at=None), name == chosen)
+        for name in RANGES_S
     ]
+    window = view.window(0.0)
+    marks = {"data-span": f"{RANGES_S.get(chosen, window.end_s - window.start_s):.0f}"}
+    shown = [_move("earlier", "Earlier"), elements.choices(items, "Time range")]
     if chosen == "custom":
-        items.append((f"{view.get('from')} to {view.get('to')}"[:44], view.href(), True))
-    return elements.choices(items, "Time range")
+        marks["data-end"] = f"{window.end_s:.0f}"
+        ends: list[Any] = [elements.moment(window.start_s, "short"), " to "]
+        ends.append(elements.moment(window.end_s, "short"))
+        shown.append(html.Span(ends, className="range-chosen"))
+    shown.append(_move("later", "Later"))
+    shown.append(_move("pause", "Live" if chosen == "custom" else "Pause"))
+    named = {"aria-label": "Time", **marks}
+    return html.Div(shown, className="time-range", role="group", **elements.attributes(named))
+
+
+def _move(how: str, text: str) -> Component:
+    named = elements.attributes({"data-move": how})
+    return html.Button(text, className=f"move move-{how}", title=text, **named)
 
 
 def state_legend() -> Component:

@@ -14,7 +14,7 @@ RANGES_S = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
 RANGE_DEFAULT = "1h"
 PARAMETERS = (
     "facility", "range", "from", "to", "signal", "host", "rack", "gpu", "queue", "kind", "incident",
-    "alert",
+    "alert", "at", "racks", "show", "cycle",
 )  # fmt: skip
 VALUE_CHARS_MAX = 160
 SPAN_S_MAX = 31 * 86_400

@@ -116,18 +116,16 @@ def drain_words(size: float, trend: Drain | None) -> str:
     return f"grows by {brief(trend.per_hour)} an hour"
 
 
-def clock(epoch_s: float | None) -> str:
-    """Return a time of day, UTC."""
-    if epoch_s is None:
-        return DASH
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%H:%M:%S")
-
-
 def moment(epoch_s: float | None) -> str:
     """Return a date and a time of day, UTC."""
     if epoch_s is None:
         return DASH
     return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def iso(epoch_s: float) -> str:
+    """Return a time as machines write it, UTC, to the millisecond."""
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
 
 
 def plural(count: float, one: str, many: str | None = None) -> str:

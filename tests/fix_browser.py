@@ -53,10 +53,13 @@ def make_page(browser: Browser, console_errors: list[str]) -> Iterator[MakePage]
             console_errors.append(message.text)
 
     def make(
-        width_px: int = 1440, height_px: int = 900, scheme: Literal["light", "dark"] = "light"
+        width_px: int = 1440,
+        height_px: int = 900,
+        scheme: Literal["light", "dark"] = "light",
+        zone: str = "UTC",
     ) -> Page:
         context = browser.new_context(
-            viewport={"width": width_px, "height": height_px}, color_scheme=scheme
+            viewport={"width": width_px, "height": height_px}, color_scheme=scheme, timezone_id=zone
         )
         contexts.append(context)
         page = context.new_page()

@@ -1,10 +1,6 @@
-// The page around the live parts: theme, colours by name, navigation, zoom, keyboard.
-//
-// Owns `window.fleetgauge`, to which the other files add what they offer to each other.
+// The page around the live parts: colours by name, theme, navigation, search, links.
 (() => {
   "use strict";
-
-  window.fleetgauge = { figures: new Map() };
 
   function colour(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -13,8 +9,10 @@
   // Figures name their colours (`@busy`); the style sheet has the values for both themes.
   function tinted(part) {
     if (typeof part === "string") {
-      if (part[0] === "@") return colour(part.slice(1)) || part;
-      return part.includes("color:@") ? part.replace(/@([a-z-]+)/g, (_, name) => colour(name)) : part;
+      if (!part.includes("@")) return part;
+      const said = window.fleetgauge.timed(part);
+      if (said[0] === "@") return colour(said.slice(1)) || said;
+      return said.replace(/color:@([a-z-]+)/g, (_, name) => `color:${colour(name)}`);
     }
     if (Array.isArray(part)) return part.length && typeof part[0] === "number" ? part : part.map(tinted);
     if (part && typeof part === "object") {
@@ -23,29 +21,28 @@
     return part;
   }
 
+  // A figure as the server sends it, in the colours of the theme and the times of the zone.
+  function dressed(figure) {
+    return window.fleetgauge.zoned(tinted(figure));
+  }
+
   function restyle() {
     for (const [name, figure] of window.fleetgauge.figures) {
       if (document.getElementById(name)) {
-        window.dash_clientside.set_props(name, { figure: tinted(figure) });
+        window.dash_clientside.set_props(name, { figure: dressed(figure) });
       }
     }
-    document.dispatchEvent(new CustomEvent("fleetgauge-restyle"));
+    const button = document.getElementById("theme");
+    if (button) button.title = `Theme: ${document.documentElement.dataset.chosen || "automatic"}`;
   }
 
   function nextTheme() {
     const root = document.documentElement;
-    const order = [undefined, "light", "dark"];
-    const next = order[(order.indexOf(root.dataset.theme) + 1) % order.length];
-    if (next) root.dataset.theme = next;
-    else delete root.dataset.theme;
-    try {
-      if (next) localStorage.setItem("fleetgauge-theme", next);
-      else localStorage.removeItem("fleetgauge-theme");
-    } catch {
-      // Forbidden storage: the choice then lasts as long as the page.
-    }
-    document.getElementById("theme").title = `Theme: ${next || "automatic"}`;
-    restyle();
+    const order = ["", "light", "dark"];
+    const next = order[(order.indexOf(root.dataset.chosen) + 1) % order.length];
+    window.fleetgauge.settle(next, root.dataset.zone);
+    window.fleetgauge.remember("theme", next);
+    document.dispatchEvent(new CustomEvent("fleetgauge-restyle"));
   }
 
   function go(href) {
@@ -58,14 +55,14 @@
   function markNavigation(view) {
     const kept = new URLSearchParams();
     for (const [key, value] of new URLSearchParams(view.search)) {
-      if (["range", "from", "to", "facility"].includes(key)) kept.set(key, value);
+      if (["range", "from", "to", "facility", "racks"].includes(key)) kept.set(key, value);
     }
     for (const link of document.querySelectorAll("#nav a")) {
       const path = new URL(link.href).pathname;
       if (path === view.path) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
       const own = new URLSearchParams(kept);
-      if (path === "/") own.delete("facility");
+      if (path === "/") ["facility", "racks"].forEach((key) => own.delete(key));
       const query = own.toString();
       window.dash_clientside.set_props(link.id, { href: path + (query ? `?${query}` : "") });
     }
@@ -96,29 +93,23 @@
     window.fleetgauge.morph(document.getElementById("found"), (await answer.json()).children);
   }
 
-  function onKey(event) {
+  // In the search box: arrows go to what was found, Enter takes the first, Escape leaves.
+  function onSearchKey(event) {
     const search = document.getElementById("search");
-    const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName || "");
-    if (event.key === "/" && !typing) {
-      event.preventDefault();
-      search?.focus();
-    } else if (event.key === "Escape" && document.activeElement === search) {
-      search.blur();
-    } else if (event.key === "Enter" && document.activeElement === search) {
-      const first = document.querySelector("#found a");
-      if (first) {
-        event.preventDefault();
-        first.click();
-        search.blur();
-      }
-    } else if (event.key === "ArrowDown" && document.activeElement === search) {
-      event.preventDefault();
-      document.querySelector("#found a")?.focus();
-    }
+    const found = [...document.querySelectorAll("#found a")];
+    const at = found.indexOf(document.activeElement);
+    if (document.activeElement !== search && at < 0) return;
+    if (event.key === "Escape") document.activeElement.blur();
+    else if (event.key === "Enter" && at < 0 && found.length) found[0].click();
+    else if (event.key === "ArrowDown") (found[at + 1] || found[at])?.focus();
+    else if (event.key === "ArrowUp") (found[at - 1] || search).focus();
+    else return;
+    event.preventDefault();
   }
 
   function onClick(event) {
     if (event.target.closest?.("#theme")) nextTheme();
+    if (event.target.closest?.("#zone")) window.fleetgauge.nextZone();
     const link = event.target.closest?.(".slot a[href^='/']");
     const plain = event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
     if (link && plain && !event.defaultPrevented && !link.target && !link.hasAttribute("download")) {
@@ -128,25 +119,9 @@
     if (event.target.closest?.("#found a")) document.activeElement.blur();
   }
 
-  window.dash_clientside = window.dash_clientside || {};
-  window.dash_clientside.fleetgauge = {
-    // A range drawn on a time chart becomes the page's range, and so part of its address.
-    zoom(moved) {
-      const from = moved && moved["xaxis.range[0]"];
-      const to = moved && moved["xaxis.range[1]"];
-      if (!from || !to) return window.dash_clientside.no_update;
-      const query = new URLSearchParams(location.search);
-      const seconds = (text) => String(Math.round(Date.parse(`${String(text).replace(" ", "T")}Z`) / 1000));
-      query.delete("range");
-      query.set("from", seconds(from));
-      query.set("to", seconds(to));
-      go(`${location.pathname}?${query}`);
-      return window.dash_clientside.no_update;
-    },
-  };
-  Object.assign(window.fleetgauge, { addSearch, colour, tinted, go, markNavigation });
+  Object.assign(window.fleetgauge, { addSearch, colour, dressed, go, markNavigation, nextTheme, tinted });
 
-  document.addEventListener("keydown", onKey);
+  document.addEventListener("keydown", onSearchKey);
   document.addEventListener("click", onClick);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
+  document.addEventListener("fleetgauge-restyle", restyle);
 })();

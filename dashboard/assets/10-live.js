@@ -1,7 +1,7 @@
 // The live line: one socket a page, over which the page's slots come as they change.
 //
 // Owns connecting and reconnecting, handing slots to the page, the live indicator,
-// and ages that count on. Theme, navigation and keyboard are in 11-page.js.
+// and ages that count on. Theme and navigation are in 05-page.js, times in 06-time.js.
 // Protocol: the page sends {path, search, ask, frames}; it gets frames as bytes, and then
 // {slots, now, as_of, trouble, ask, build}.
 (() => {
@@ -84,7 +84,7 @@
       window.fleetgauge.morph(slot, properties.children);
     } else if (properties.figure) {
       state.figures.set(name, properties.figure);
-      const figure = window.fleetgauge.tinted(properties.figure);
+      const figure = window.fleetgauge.dressed(properties.figure);
       // Its place must be as tall as the figure: Plotly alone would let it run over what follows.
       const style = { height: `${figure.layout.height}px` };
       window.dash_clientside.set_props(name, { figure, style });
@@ -119,8 +119,8 @@
     const text = document.getElementById("live-text");
     const banner = document.getElementById("banner");
     if (!box || !text || !banner) return;
-    const asOf = state.asOf_s === null ? null : new Date(state.asOf_s * 1000);
-    const clock = asOf ? asOf.toISOString().slice(11, 19) : null;
+    const { written, zoneName } = window.fleetgauge;
+    const clock = state.asOf_s === null ? null : `${written(state.asOf_s, "clock")} ${zoneName(state.asOf_s * 1000)}`;
     const late = state.asOf_s !== null && serverNow_s() - state.asOf_s > 5;
     const first = state.asOf_s === null && (state.trouble === "connecting" || state.trouble === "starting");
     const bad = (state.trouble && !first) || late;
@@ -132,12 +132,13 @@
     const reason = state.trouble || "no fresh data";
     const told = !bad
       ? ""
-      : `Not live: ${reason}. ` + (clock ? `Data as of ${clock} UTC.` : "Nothing was read yet.");
+      : `Not live: ${reason}. ` + (clock ? `Data as of ${clock}.` : "Nothing was read yet.");
     if (banner.textContent !== told) banner.textContent = told;
   }
 
   function countAges() {
     const now = serverNow_s();
+    window.fleetgauge.writeTimes();
     for (const element of document.querySelectorAll("[data-since]")) {
       const age = Math.max(0, now - Number(element.dataset.since));
       const words = duration(age);

@@ -92,11 +92,12 @@
     const box = canvas.getBoundingClientRect();
     const n = Math.round(((event.clientX - box.left) / box.width) * (spec.v.length - 1));
     if (!(n >= 0 && n < spec.v.length)) return null;
-    const clock = new Date((spec.t + n * spec.s) * 1000).toISOString().slice(11, 16);
+    const at_s = spec.t + n * spec.s;
+    const clock = `${window.fleetgauge.written(at_s, spec.s < 86400 ? "short" : "day")} ${window.fleetgauge.zoneName(at_s * 1000)}`;
     const say = (name, value) => `${name} ${value === null || value === undefined ? "no data" : `${value} ${spec.unit}`}`;
     const parts = [say(spec.names[0] || "", spec.v[n]).trim()];
     if (spec.w.length) parts.push(say(spec.names[1], spec.w[n]));
-    return `<b>${clock} UTC</b> ${window.fleetgauge.escape(parts.join(" · "))}`;
+    return `<b>${clock}</b> ${window.fleetgauge.escape(parts.join(" · "))}`;
   }
 
   Object.assign(window.fleetgauge, { paintSpark, sparkText });

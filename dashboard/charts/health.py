@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from dashboard.charts import frame
 from dashboard.charts.facility import event_tone, event_words
-from dashboard.charts.timeline import MARGIN_PX, Figure
+from dashboard.charts.frame import MARGIN_PX
+from dashboard.charts.timeline import Figure
 from dashboard.view import Window
 
 ROW_PX = 23
@@ -118,35 +120,10 @@ def _label(kind: Kind) -> str:
 
 
 def _layout(window: Window, shown: Sequence[Kind]) -> dict[str, Any]:
-    return {
-        "height": max(2, len(shown)) * ROW_PX + MARGIN_PX["t"] + MARGIN_PX["b"],
-        "margin": {**MARGIN_PX, "l": LABEL_PX},
-        "paper_bgcolor": "@clear",
-        "plot_bgcolor": "@clear",
-        "font": {"family": "Inter, system-ui, sans-serif", "size": 12, "color": "@text"},
-        "showlegend": False,
+    height_px = max(2, len(shown)) * ROW_PX + MARGIN_PX["t"] + MARGIN_PX["b"]
+    return frame.layout(window, height_px, {**MARGIN_PX, "l": LABEL_PX}) | {
         "hovermode": "closest",
-        "hoverlabel": {
-            "bgcolor": "@raised",
-            "bordercolor": "@hair",
-            "font": {"size": 12, "color": "@text"},
-            "align": "left",
-        },
-        "dragmode": "zoom",
-        "uirevision": f"{window.end_s - window.start_s:.0f} {window.live}",
-        "xaxis": {
-            "type": "date",
-            "range": [window.start_s * 1000, window.end_s * 1000],
-            "gridcolor": "@grid",
-            "zeroline": False,
-            "showline": True,
-            "linecolor": "@hair",
-            "ticks": "outside",
-            "ticklen": 4,
-            "tickcolor": "@hair",
-            "tickfont": {"size": 11, "color": "@muted"},
-            "hoverformat": "%Y-%m-%d %H:%M UTC",
-        },
+        "xaxis": frame.time_axis(window),
         "yaxis": {
             "range": [max(2, len(shown)) - 0.5, -0.5],
             "tickmode": "array",

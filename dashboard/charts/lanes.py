@@ -7,7 +7,6 @@ each other. What is alike in hue is told apart by texture.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import IntEnum
 from html import escape
 from itertools import pairwise
@@ -16,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboard.charts import frame
+from dashboard.charts.frame import MARGIN_PX
 from dashboard.charts.series import Series
-from dashboard.charts.timeline import MARGIN_PX, Figure
+from dashboard.charts.timeline import Figure
 from dashboard.states import BUSY_PERCENT_MIN
 from dashboard.view import Window
 from dashboard.wording import duration
@@ -246,14 +247,11 @@ def _trace(
 
 
 def _told(lane: Lane, segment: Segment) -> str:
-    start, end = _clock(segment.start_s), "now" if segment.open else _clock(segment.end_s)
+    start = f"@t{segment.start_s:.0f};"
+    end = "now" if segment.open else f"@t{segment.end_s:.0f};"
     lasted = duration(segment.end_s - segment.start_s)
     what = escape(segment.text) or segment.look.label
-    return f"<b>{escape(lane.name)}</b> {what}<br>{start} to {end} UTC · {lasted}"
-
-
-def _clock(epoch_s: float) -> str:
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%d %b %H:%M:%S")
+    return f"<b>{escape(lane.name)}</b> {what}<br>{start} to {end} · {lasted}"
 
 
 def _name(window: Window, row: int, segment: Segment) -> dict[str, Any]:
@@ -277,31 +275,11 @@ def _name(window: Window, row: int, segment: Segment) -> dict[str, Any]:
 def _layout(
     window: Window, lanes: Sequence[Lane], notes: list[dict[str, Any]], label_px: int
 ) -> dict[str, Any]:
-    return {
-        "height": len(lanes) * LANE_PX + 6,
-        "margin": {"l": label_px, "r": MARGIN_PX["r"], "t": 2, "b": 4},
-        "paper_bgcolor": "@clear",
-        "plot_bgcolor": "@clear",
-        "font": {"family": "Inter, system-ui, sans-serif", "size": 12, "color": "@text"},
-        "showlegend": False,
+    margin_px = {"l": label_px, "r": MARGIN_PX["r"], "t": 2, "b": 4}
+    return frame.layout(window, len(lanes) * LANE_PX + 6, margin_px) | {
         "barmode": "overlay",
         "hovermode": "closest",
-        "hoverlabel": {
-            "bgcolor": "@raised",
-            "bordercolor": "@hair",
-            "font": {"size": 12, "color": "@text"},
-            "align": "left",
-        },
-        "dragmode": "zoom",
-        "uirevision": f"{window.end_s - window.start_s:.0f} {window.live}",
-        "xaxis": {
-            "type": "date",
-            "range": [window.start_s * 1000, window.end_s * 1000],
-            "gridcolor": "@grid",
-            "zeroline": False,
-            "showticklabels": False,
-            "ticks": "",
-        },
+        "xaxis": frame.time_axis(window, labelled=False),
         "yaxis": {
             "range": [len(lanes) - 0.5, -0.5],
             "tickmode": "array",

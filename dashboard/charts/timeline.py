@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from dashboard.charts import frame
+from dashboard.charts.frame import MARGIN_PX
 from dashboard.charts.marks import Mark, silent_stretches, strip
 from dashboard.charts.series import Series, rounded
 from dashboard.view import Window
@@ -23,7 +25,6 @@ Figure = dict[str, Any]
 PANEL_PX = 132
 GAP_PX = 34
 EVENTS_PX = 26
-MARGIN_PX = {"l": 46, "r": 14, "t": 8, "b": 40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,45 +291,21 @@ def _add_threshold(sheet: _Sheet, threshold: Threshold, axis: str) -> None:
 
 def _layout(sheet: _Sheet) -> dict[str, Any]:
     window = sheet.window
-    return {
-        "height": sheet.height_px,
-        "margin": MARGIN_PX,
-        "paper_bgcolor": "@clear",
-        "plot_bgcolor": "@clear",
-        "font": {"family": "Inter, system-ui, sans-serif", "size": 12, "color": "@text"},
-        "showlegend": False,
+    axis = frame.time_axis(window) | {
+        "showspikes": True,
+        "spikemode": "across",
+        "spikethickness": 1,
+        "spikecolor": "@muted",
+        "spikedash": "solid",
+        "anchor": "y" if len(sheet.axes) < 2 else "free",
+        "position": 0,
+    }
+    return frame.layout(window, sheet.height_px, MARGIN_PX) | {
         "hovermode": "x unified",
         "hoversubplots": "axis",
-        "hoverlabel": {
-            "bgcolor": "@raised",
-            "bordercolor": "@hair",
-            "font": {"size": 12, "color": "@text"},
-        },
-        "dragmode": "zoom",
         "barmode": "stack",
         "bargap": 0.15,
-        # A new range is a new axis; new data on the same range keeps what the reader zoomed to.
-        "uirevision": f"{window.end_s - window.start_s:.0f} {window.live}",
-        "xaxis": {
-            "type": "date",
-            "range": [window.start_s * 1000, window.end_s * 1000],
-            "gridcolor": "@grid",
-            "zeroline": False,
-            "showline": True,
-            "linecolor": "@hair",
-            "ticks": "outside",
-            "ticklen": 4,
-            "tickcolor": "@hair",
-            "tickfont": {"size": 11, "color": "@muted"},
-            "hoverformat": "%Y-%m-%d %H:%M:%S UTC",
-            "showspikes": True,
-            "spikemode": "across",
-            "spikethickness": 1,
-            "spikecolor": "@muted",
-            "spikedash": "solid",
-            "anchor": "y" if len(sheet.axes) < 2 else "free",
-            "position": 0,
-        },
+        "xaxis": axis,
         **sheet.axes,
         "shapes": sheet.shapes,
         "annotations": sheet.notes,

@@ -15,7 +15,7 @@ from dashboard.charts import alerts as charts
 from dashboard.charts import lanes
 from dashboard.pages import incident
 from dashboard.view import View
-from dashboard.wording import DASH, duration, moment, number, plural, with_unit
+from dashboard.wording import DASH, duration, number, plural, with_unit
 
 NAME = "Alerts"
 
@@ -190,7 +190,7 @@ def _silences(rows: list[Any], places: dict[int, str]) -> Component:
             [
                 [html.B(what), html.Small(" · ".join(filter(None, where)), className="below")],
                 [row.comment, html.Small(row.author, className="below")],
-                moment(row.ends_s),
+                elements.moment(row.ends_s, "short"),
             ]
         )
-    return elements.table((("Of", ""), ("Why", "wide"), ("Ends, UTC", "num")), shown, "tight")
+    return elements.table((("Of", ""), ("Why", "wide"), ("Ends", "num")), shown, "tight")

@@ -39,10 +39,7 @@ def layout(view: View) -> list[Component]:
         elements.slot("facility-tiles", "Figures", "tiles"),
         html.Div(
             [
-                html.Div(
-                    elements.graph("facility-chart"),
-                    className="section",
-                ),
+                elements.section("Load, heat, power and queue", elements.graph("facility-chart")),
                 html.Div(
                     [
                         elements.section(
@@ -298,7 +295,7 @@ def _queues(queues: list[Any], backlog: dict[Any, series.Series], window: Window
             ]
         )
     columns = (
-        ("Queue", ""), ("", "chart"), ("Waiting", "num"), ("GPUs", "num"), ("Oldest", "num"),
+        ("Queue", ""), ("Trend", "chart"), ("Waiting", "num"), ("GPUs", "num"), ("Oldest", "num"),
         ("Age", "num"),
     )  # fmt: skip
     return elements.table(columns, rows)
@@ -371,4 +368,6 @@ def _events(view: View, facility: Facility, rows: list[Any]) -> Component:
         ]
         for row in rows[:12]
     ]
-    return elements.table((("Ago", "num"), ("Event", ""), ("Where", ""), ("", "wide")), shown)
+    return elements.table(
+        (("Ago", "num"), ("Event", ""), ("Where", ""), ("What it said", "wide")), shown
+    )

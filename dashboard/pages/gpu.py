@@ -22,7 +22,7 @@ from dashboard.past import Past
 from dashboard.picture import STALE_S_MIN, Host
 from dashboard.states import SENTENCES, SIGHTLESS, State
 from dashboard.view import STEPS_S, View, Window
-from dashboard.wording import moment, number, share, with_unit
+from dashboard.wording import number, share, with_unit
 from telemetry.metrics import Group
 
 GOOD_FOR_S = 5.0
@@ -50,7 +50,7 @@ def layout(view: View) -> list[Component]:
                             elements.graph("gpu-lanes"),
                             elements.slot("gpu-legend"),
                         ),
-                        elements.graph("gpu-chart"),
+                        elements.section("Main readings", elements.graph("gpu-chart")),
                     ]
                 ),
                 html.Div(
@@ -309,7 +309,7 @@ def _identity(who: Any) -> Component:
         ("Seat", " · ".join(place)),
         ("Modes", ", ".join(modes)),
         ("NVLinks", number(who.nvlinks_count)),
-        ("Inventory", moment(who.inventory_s)),
+        ("Inventory", elements.moment(who.inventory_s)),
     ]
     return seat.fact_list(facts)
 
@@ -324,12 +324,12 @@ def _seats(view: View, sources: Sources, gpu_id: int, rows: Sequence[Any]) -> Co
             "/host", facility=slugs.get(row.facility, ""), host=row.host, gpu=str(row.index or 0)
         )
         name = [html.B(row.host) if row.gpu_id == gpu_id else row.host]
-        until = "now" if row.present else moment(row.inventory_s)[:10]
+        until = "now" if row.present else elements.moment(row.inventory_s, "day")
         shown.append(
             [
                 [dcc.Link(name, href=href), html.Small(row.place, className="below")],
                 "" if row.index is None else f"GPU {row.index}",
-                f"{moment(row.first_seen_s)[:10]} to {until}",
+                [elements.moment(row.first_seen_s, "day"), " to ", until],
                 number(row.faults),
             ]
         )

@@ -22,7 +22,7 @@ from dashboard.past import Past
 from dashboard.picture import STALE_S_MIN, Host
 from dashboard.states import HEALTHY, LABELS, SIGHTLESS, State
 from dashboard.view import View, Window
-from dashboard.wording import DASH, duration, moment, plural, share, watts, with_unit
+from dashboard.wording import DASH, duration, plural, share, watts, with_unit
 
 NAME = "Hosts"
 
@@ -52,7 +52,7 @@ def layout(view: View) -> list[Component]:
                             elements.graph("host-lanes"),
                             elements.slot("host-legend"),
                         ),
-                        elements.graph("host-chart"),
+                        elements.section("Readings", elements.graph("host-chart")),
                     ]
                 ),
                 html.Div(
@@ -250,7 +250,7 @@ def _gpus(view: View, sources: Sources, host: Host) -> Component:
             ]
         )
     columns = (
-        ("", ""), ("State", "wide"), ("Load", "num"), ("SM", "num"), ("Headroom", "num"),
+        ("GPU", ""), ("State", "wide"), ("Load", "num"), ("SM", "num"), ("Headroom", "num"),
         ("Power", "num"), ("Memory", "num"),
     )  # fmt: skip
     return elements.table(columns, rows, "tight")
@@ -275,6 +275,6 @@ def _facts(host: Host, known: Past) -> Component:
         ("Kernel", row.kernel_version),
         ("Agent", row.agent_version),
         ("Messages", {True: "signed", False: "not signed", None: None}[row.signed]),
-        ("First seen", moment(row.first_seen_s)),
+        ("First seen", elements.moment(row.first_seen_s)),
     ]
     return seat.fact_list(facts)

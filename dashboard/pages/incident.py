@@ -15,7 +15,7 @@ from dashboard.broadcast import Slots, Sources
 from dashboard.charts import alerts as charts
 from dashboard.charts import lanes
 from dashboard.view import STEPS_S, View, Window
-from dashboard.wording import DASH, moment, plural, with_unit
+from dashboard.wording import DASH, plural, with_unit
 
 GOOD_FOR_S = 1.0
 ALERTS_SHOWN = 200
@@ -126,9 +126,10 @@ def _tiles(row: Any) -> list[Component]:
         elements.tile(
             "State", row.state, flapping or row.severity, "" if ended else tone
         ),
-        elements.tile("Opened", elements.since(row.opened_s), f"{moment(row.opened_s)} UTC"),
-        elements.tile("Resolved", moment(row.resolved_s)[11:] if ended else "not yet",
-                      f"{moment(row.resolved_s)[:10]} UTC" if ended else ""),
+        elements.tile("Opened", elements.since(row.opened_s), elements.moment(row.opened_s)),
+        elements.tile("Resolved",
+                      elements.moment(row.resolved_s, "clock") if ended else "not yet",
+                      elements.moment(row.resolved_s, "day") if ended else ""),
         elements.tile("Firing", str(row.firing_count), f"of {plural(row.alerts_count, 'alert')}"
                       + (f", {row.muted_count} muted" if row.muted_count else "")),
         elements.tile("Last told", told, rang),
@@ -199,7 +200,7 @@ def alert_table(view: View, sources: Sources, rows: Sequence[Any]) -> Component:
         for row in rows
     ]
     columns = (
-        ("", ""), ("Where", ""), ("What, and what to do", "wide"), ("Rule", ""), ("State", ""),
+        ("Severity", "slim"), ("Where", ""), ("What, and what to do", "wide"), ("Rule", ""), ("State", ""),
         ("Since", "num"),
     )  # fmt: skip
     return elements.table(columns, shown, "tight")
@@ -247,14 +248,14 @@ def _steps(steps: Sequence[Any], names: Mapping[int, str]) -> Component:
         return elements.empty("Nothing yet", "No change of state is on record.")
     shown = [
         [
-            moment(step.time_s),
+            elements.moment(step.time_s),
             names.get(step.alert_id, f"alert {step.alert_id}"),
             f"{step.from_state} to {step.to_state}" if step.from_state else step.to_state,
             [step.author, html.Small(step.note, className="below")],
         ]
         for step in reversed(steps[-60:])
     ]
-    columns = (("Time, UTC", ""), ("Alert", ""), ("Change", ""), ("By", "wide"))
+    columns = (("Time", ""), ("Alert", ""), ("Change", ""), ("By", "wide"))
     return elements.table(columns, shown, "tight")
 
 

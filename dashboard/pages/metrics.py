@@ -15,7 +15,7 @@ from dashboard import elements
 from dashboard.charts import accelerator as charts
 from dashboard.charts import lanes, series
 from dashboard.view import Window
-from dashboard.wording import DASH, brief, duration, moment, number
+from dashboard.wording import DASH, brief, duration, number
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Kind, Metric
 
@@ -116,7 +116,7 @@ def raw(rows: Sequence[Any]) -> Component:
             DASH if (value := getattr(row, m.name)) is None else _said(value * m.scale, m)
             for m in metrics
         ]
-        shown.append([moment(row.time_s), *values])
+        shown.append([elements.moment(row.time_s), *values])
     heads = [(f"{m.label}, {m.unit}" if m.unit else m.label, "num") for m in metrics]
-    table = elements.table((("Time, UTC", ""), *heads), shown, "tight raw")
+    table = elements.table((("Time", ""), *heads), shown, "tight raw")
     return html.Div(table, className="scroll")

@@ -35,7 +35,7 @@ def layout(view: View) -> list[Component]:
         html.Div(
             [
                 elements.section("Collectors", elements.slot("pipeline-collectors")),
-                html.Div(elements.graph("pipeline-chart"), className="section"),
+                elements.section("Ingest", elements.graph("pipeline-chart")),
             ],
             className="columns even",
         ),

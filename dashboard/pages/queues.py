@@ -212,7 +212,7 @@ def _by_facility(
     if len(rows) < 2:
         return None
     columns = (
-        ("Facility", ""), ("", ""), ("", "chart"), ("Waiting", "num"), ("Work", "num"),
+        ("Facility", ""), ("Queues", ""), ("Trend", "chart"), ("Waiting", "num"), ("Work", "num"),
         ("Oldest wait", "num"), ("Outlook", "wide"), ("Age", "num"),
     )  # fmt: skip
     return elements.section("By facility", elements.table(columns, rows, "tight"))
@@ -263,7 +263,7 @@ def _table(
             ]
         )  # fmt: skip
     columns = (
-        ("Queue", ""), ("Facility", ""), ("", "chart"), ("Waiting", "num"), ("Running", "num"),
+        ("Queue", ""), ("Facility", ""), ("Trend", "chart"), ("Waiting", "num"), ("Running", "num"),
         ("GPUs", "num"), ("Work", "num"), ("Wait", "num"), ("Arrive", ""), ("Outlook", "wide"),
         ("Age", "num"),
     )  # fmt: skip

@@ -5,30 +5,19 @@ With FLEETGAUGE_SCREENSHOTS=1 the pictures in docs/screens/ are taken anew.
 
 import csv
 import io
-import os
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
-from simulator.services.postgres import Postgres
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Group
-from tests.fix_browser import MakePage
-from tests.fix_dashboard_data import Fleet, make_schema
-from tests.fix_dashboard_detail import Detail
-from tests.fix_dashboard_serve import Serving
+from tests.fix_dashboard_stage import Stage, Visit, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
-SCREENS = Path(__file__).parent.parent.parent / "docs" / "screens"
-TAKE = os.environ.get("FLEETGAUGE_SCREENSHOTS") == "1"
-PATIENCE_MS = 60_000
 
 LOST = "/host?facility=memphis-1&host=memphis-1-003-07"
 HOT_RACK = "/host?facility=memphis-1&rack=B03-02"
@@ -43,62 +32,6 @@ PAGES = {
 }
 
 
-class Stage:
-    """A database with a moving fleet in all detail, and the dashboard in front of it."""
-
-    def __init__(self, database: Postgres) -> None:
-        self.database = database
-        self.fleet = Fleet(database.address, hours=1.1)
-        self.detail = Detail(self.fleet)
-        self.serving = Serving(database_url=database.address)
-        self.address = self.serving.address
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._move)
-
-    def start(self) -> None:
-        make_schema(self.database.address)
-        now_s = time.time()
-        self.fleet.fill(now_s)
-        self.detail.fill(now_s)
-        self.serving.start()
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._ended.set()
-        self._thread.join()
-        self.serving.stop()
-
-    def _move(self) -> None:
-        while not self._ended.wait(2.0):
-            try:
-                self.fleet.tick(time.time())
-                self.detail.tick(time.time())
-            except psycopg.OperationalError:
-                continue  # a test has stopped the database
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with Postgres(durable=False) as database:
-        stage = Stage(database)
-        stage.start()
-        yield stage
-        stage.stop()
-
-
-@pytest.fixture
-def visit(stage: Stage, make_page: MakePage) -> Callable[..., Page]:
-    def go(path: str, width: int = 1440, height: int = 900, scheme: str = "dark") -> Page:
-        page = make_page(width, height, scheme)
-        page.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
-        page.goto(stage.address + path)
-        expect(page.locator("#live")).to_contain_text("live ·")
-        return page
-
-    return go
-
-
 def bars(page: Page, chart: str) -> int:
     """Wait until a chart has bars, and count them."""
     page.locator(f"#{chart} .bars .point").first.wait_for(state="attached")
@@ -106,7 +39,7 @@ def bars(page: Page, chart: str) -> int:
 
 
 def test_a_host_shows_what_each_accelerator_went_through(
-    visit: Callable[..., Page], console_errors: list[str]
+    visit: Visit, console_errors: list[str]
 ) -> None:
     page = visit(LOST)
     assert bars(page, "host-lanes") > 8
@@ -124,7 +57,7 @@ def test_a_host_shows_what_each_accelerator_went_through(
 
 
 def test_an_accelerator_has_every_metric_of_the_catalogue_and_where_it_has_been(
-    visit: Callable[..., Page], console_errors: list[str]
+    visit: Visit, console_errors: list[str]
 ) -> None:
     page = visit(f"{LOST}&gpu=3")
     rows = page.locator("#gpu-metrics .metric")
@@ -140,7 +73,7 @@ def test_an_accelerator_has_every_metric_of_the_catalogue_and_where_it_has_been(
     assert console_errors == []
 
 
-def test_readings_and_events_can_be_taken_away_as_csv(visit: Callable[..., Page]) -> None:
+def test_readings_and_events_can_be_taken_away_as_csv(visit: Visit) -> None:
     page = visit(f"{LOST}&gpu=0")
     with page.expect_download() as download:
         page.locator("#gpu-exports a").first.click()
@@ -159,7 +92,7 @@ def test_readings_and_events_can_be_taken_away_as_csv(visit: Callable[..., Page]
     assert "xid,79" in Path(download.value.path()).read_text(encoding="utf-8")
 
 
-def test_a_rack_stands_tray_by_tray(visit: Callable[..., Page], console_errors: list[str]) -> None:
+def test_a_rack_stands_tray_by_tray(visit: Visit, console_errors: list[str]) -> None:
     page = visit(HOT_RACK)
     expect(page.locator("#rack-trays .tray:not(.tray-head)")).to_have_count(8)
     expect(page.locator("#rack-trays .cell")).to_have_count(64)
@@ -177,7 +110,7 @@ def test_a_rack_stands_tray_by_tray(visit: Callable[..., Page], console_errors: 
 
 
 def test_without_a_choice_the_hosts_that_need_somebody_come_worst_first(
-    visit: Callable[..., Page], console_errors: list[str]
+    visit: Visit, console_errors: list[str]
 ) -> None:
     page = visit("/host")
     rows = page.locator("#hosts-list tbody tr")
@@ -189,9 +122,7 @@ def test_without_a_choice_the_hosts_that_need_somebody_come_worst_first(
     assert console_errors == []
 
 
-def test_queues_are_told_in_one_measure_at_a_time(
-    visit: Callable[..., Page], console_errors: list[str]
-) -> None:
+def test_queues_are_told_in_one_measure_at_a_time(visit: Visit, console_errors: list[str]) -> None:
     page = visit("/queues")
     expect(page.locator("#queues-silent")).to_contain_text("do not tell GPUs: chat, embed")
     expect(page.locator("#queues-chart")).to_contain_text("train-large · Memphis 1")
@@ -208,7 +139,7 @@ def test_queues_are_told_in_one_measure_at_a_time(
 
 
 def test_health_has_a_row_a_code_and_follows_boards_by_serial(
-    visit: Callable[..., Page], console_errors: list[str]
+    visit: Visit, console_errors: list[str]
 ) -> None:
     page = visit("/health?range=6h")
     chart = page.locator("#health-chart")
@@ -227,7 +158,7 @@ def test_health_has_a_row_a_code_and_follows_boards_by_serial(
 
 
 def test_alerts_show_incidents_first_and_who_was_told(
-    visit: Callable[..., Page], console_errors: list[str]
+    visit: Visit, console_errors: list[str]
 ) -> None:
     page = visit("/alerts")
     incidents = page.locator("#alerts-incidents .incident")
@@ -246,7 +177,7 @@ def test_alerts_show_incidents_first_and_who_was_told(
 
 
 def test_the_link_of_a_notice_about_one_alert_leads_to_its_incident(
-    visit: Callable[..., Page], stage: Stage
+    visit: Visit, stage: Stage
 ) -> None:
     with psycopg.connect(stage.database.address) as db:
         row = db.execute("select max(alert_id) from alerts where rule = 'gpu_lost'").fetchone()
@@ -255,7 +186,7 @@ def test_the_link_of_a_notice_about_one_alert_leads_to_its_incident(
     expect(page.locator("#incident-title")).to_contain_text("3 GPUs lost")
 
 
-def test_what_is_not_there_is_said(visit: Callable[..., Page], console_errors: list[str]) -> None:
+def test_what_is_not_there_is_said(visit: Visit, console_errors: list[str]) -> None:
     for path, words in (
         ("/host?host=nowhere", "No such host"),
         ("/host?facility=memphis-1&rack=nowhere", "No such rack"),
@@ -269,10 +200,9 @@ def test_what_is_not_there_is_said(visit: Callable[..., Page], console_errors: l
 
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_sticks_out_of_a_phone_and_charts_do_not_run_over_what_follows(
-    visit: Callable[..., Page], name: str
+    visit: Visit, name: str
 ) -> None:
     page = visit(PAGES[name], 390, 844, "light")
-    page.wait_for_function("document.querySelectorAll('.skeleton').length === 0")
     page.wait_for_timeout(1500)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     over = page.evaluate(
@@ -283,27 +213,22 @@ def test_nothing_sticks_out_of_a_phone_and_charts_do_not_run_over_what_follows(
         }).length"""
     )
     assert over == 0
-    if TAKE:
-        page.screenshot(path=SCREENS / f"{name}-phone.png")
+    picture(page, f"{name}-phone")
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_is_whole_in_both_themes(
-    visit: Callable[..., Page], console_errors: list[str], name: str, scheme: str
+    visit: Visit, console_errors: list[str], name: str, scheme: str
 ) -> None:
     page = visit(PAGES[name], scheme=scheme)
-    page.wait_for_function("document.querySelectorAll('.skeleton').length === 0")
     assert page.evaluate("document.documentElement.scrollWidth") == 1440
-    if TAKE:
-        page.mouse.move(0, 0)
-        page.wait_for_timeout(2500)
-        page.screenshot(path=SCREENS / f"{name}-{scheme}.png")
+    picture(page, f"{name}-{scheme}")
     assert console_errors == []
 
 
 def test_f40_without_a_database_a_host_stays_and_stops_calling_itself_live(
-    visit: Callable[..., Page], stage: Stage
+    visit: Visit, stage: Stage
 ) -> None:
     page = visit(LOST)
     assert bars(page, "host-lanes") > 8

@@ -3,28 +3,17 @@
 With FLEETGAUGE_SCREENSHOTS=1 the pictures in docs/screens/ are taken anew.
 """
 
-import os
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
-from simulator.services.postgres import Postgres
 from tests.fix_browser import MakePage
-from tests.fix_dashboard_data import Fleet, make_schema
 from tests.fix_dashboard_serve import Serving
+from tests.fix_dashboard_stage import PATIENCE_MS, Stage, Visit, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
-
-SCREENS = Path(__file__).parent.parent.parent / "docs" / "screens"
-TAKE = os.environ.get("FLEETGAUGE_SCREENSHOTS") == "1"
-PATIENCE_MS = 60_000
-expect.set_options(timeout=PATIENCE_MS)
 
 # Reads the canvas back: how many colours it shows, transparent left out.
 COLOURS = """canvas => {
@@ -35,64 +24,6 @@ COLOURS = """canvas => {
   }
   return seen.size;
 }"""
-
-
-class Stage:
-    """A database with a moving fleet, and the dashboard in front of it."""
-
-    def __init__(self, database: Postgres) -> None:
-        self.database = database
-        self.fleet = Fleet(database.address, hours=1.2)
-        self.serving = Serving(database_url=database.address)
-        self.address = self.serving.address
-        self._moving = threading.Event()
-        self._thread = threading.Thread(target=self._move)
-
-    def start(self) -> None:
-        make_schema(self.database.address)
-        self.fleet.fill(time.time())
-        self.serving.start()
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._moving.set()
-        self._thread.join()
-        self.serving.stop()
-
-    def _move(self) -> None:
-        while not self._moving.wait(1.0):
-            try:
-                self.fleet.tick(time.time())
-            except psycopg.OperationalError:
-                continue  # a test has stopped the database
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with Postgres(durable=False) as database:
-        stage = Stage(database)
-        stage.start()
-        yield stage
-        stage.stop()
-
-
-@pytest.fixture
-def visit(stage: Stage, make_page: MakePage) -> Callable[..., Page]:
-    def go(path: str, width: int = 1440, height: int = 900, scheme: str = "dark") -> Page:
-        page = make_page(width, height, scheme)
-        page.set_default_timeout(PATIENCE_MS)
-        page.goto(stage.address + path)
-        expect(page.locator("#live")).to_contain_text("live ·")
-        return page
-
-    return go
-
-
-def picture(page: Page, name: str) -> None:
-    if TAKE:
-        page.mouse.move(0, 0)
-        page.wait_for_timeout(1500)
-        page.screenshot(path=SCREENS / f"{name}.png")
 
 
 def expect_painted(page: Page, selector: str, colours_min: int) -> None:
@@ -106,7 +37,7 @@ def expect_painted(page: Page, selector: str, colours_min: int) -> None:
 
 
 def test_fleet_shows_every_facility_with_its_figures(
-    visit: Callable[..., Page], console_errors: list[str]
+    visit: Visit, console_errors: list[str]
 ) -> None:
     page = visit("/")
     rows = page.locator(".fleet-row")
@@ -122,7 +53,7 @@ def test_fleet_shows_every_facility_with_its_figures(
 
 
 def test_a_stale_facility_is_drawn_as_such_and_its_numbers_become_a_dash(
-    visit: Callable[..., Page],
+    visit: Visit,
 ) -> None:
     page = visit("/")
     row = page.locator(".fleet-row.is-stale")
@@ -134,7 +65,7 @@ def test_a_stale_facility_is_drawn_as_such_and_its_numbers_become_a_dash(
 
 
 def test_a_facility_with_queues_only_shows_them_and_claims_nothing_else(
-    visit: Callable[..., Page],
+    visit: Visit,
 ) -> None:
     page = visit("/")
     row = page.locator(".fleet-row", has_text="genai-trace")
@@ -146,7 +77,7 @@ def test_a_facility_with_queues_only_shows_them_and_claims_nothing_else(
     expect(page.locator("text=Least headroom")).to_be_hidden()
 
 
-def test_numbers_move_and_nothing_is_made_anew(visit: Callable[..., Page]) -> None:
+def test_numbers_move_and_nothing_is_made_anew(visit: Visit) -> None:
     page = visit("/")
     expect(page.locator(".fleet-row")).to_have_count(6)
     page.locator(".row-link").first.focus()
@@ -158,7 +89,7 @@ def test_numbers_move_and_nothing_is_made_anew(visit: Callable[..., Page]) -> No
 
 
 def test_facility_has_its_panels_racks_hosts_and_events(
-    visit: Callable[..., Page], console_errors: list[str]
+    visit: Visit, console_errors: list[str]
 ) -> None:
     page = visit("/facility?facility=memphis-1")
     chart = page.locator("#facility-chart")
@@ -171,7 +102,7 @@ def test_facility_has_its_panels_racks_hosts_and_events(
     assert console_errors == []
 
 
-def test_racks_can_be_coloured_by_a_signal(visit: Callable[..., Page]) -> None:
+def test_racks_can_be_coloured_by_a_signal(visit: Visit) -> None:
     page = visit("/facility?facility=memphis-1", scheme="light")
     page.get_by_role("link", name="Headroom").click()
     expect(page.locator("#facility-legend .ramp")).to_be_visible()
@@ -181,7 +112,7 @@ def test_racks_can_be_coloured_by_a_signal(visit: Callable[..., Page]) -> None:
 
 
 def test_pipeline_says_who_waits_for_what_and_what_was_refused(
-    visit: Callable[..., Page], console_errors: list[str]
+    visit: Visit, console_errors: list[str]
 ) -> None:
     page = visit("/pipeline")
     expect(page.locator("#pipeline-collectors")).to_contain_text("waits for database: disk is full")
@@ -193,7 +124,7 @@ def test_pipeline_says_who_waits_for_what_and_what_was_refused(
     assert console_errors == []
 
 
-def test_the_map_names_what_is_under_the_pointer(visit: Callable[..., Page]) -> None:
+def test_the_map_names_what_is_under_the_pointer(visit: Visit) -> None:
     page = visit("/map")
     expect_painted(page, "#map-cells canvas", 5)
     picture(page, "map-dark")
@@ -204,7 +135,7 @@ def test_the_map_names_what_is_under_the_pointer(visit: Callable[..., Page]) -> 
     expect(page).to_have_url(re.compile(r"/host\?.*memphis-1-000-00"))
 
 
-def test_search_jumps_to_a_host(visit: Callable[..., Page]) -> None:
+def test_search_jumps_to_a_host(visit: Visit) -> None:
     page = visit("/")
     page.keyboard.press("/")
     page.keyboard.type("memphis-1-017-04")
@@ -215,9 +146,7 @@ def test_search_jumps_to_a_host(visit: Callable[..., Page]) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/facility?facility=memphis-1", "/pipeline", "/map"])
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (1920, 1080), (390, 844)])
-def test_nothing_sticks_out_of_the_window(
-    visit: Callable[..., Page], path: str, width: int, height: int
-) -> None:
+def test_nothing_sticks_out_of_the_window(visit: Visit, path: str, width: int, height: int) -> None:
     page = visit(path, width, height)
     page.locator("main .slot.filled").first.wait_for()
     page.wait_for_timeout(1000)
@@ -229,7 +158,7 @@ def test_nothing_sticks_out_of_the_window(
         picture(page, "fleet-wall")
 
 
-def test_the_theme_follows_the_system_and_can_be_chosen(visit: Callable[..., Page]) -> None:
+def test_the_theme_follows_the_system_and_can_be_chosen(visit: Visit) -> None:
     def ground() -> str:
         return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
@@ -245,7 +174,7 @@ def test_the_theme_follows_the_system_and_can_be_chosen(visit: Callable[..., Pag
     assert visit("/?theme=light").evaluate("document.documentElement.dataset.theme") == "light"
 
 
-def test_a_range_in_the_past_is_in_the_address(visit: Callable[..., Page], stage: Stage) -> None:
+def test_a_range_in_the_past_is_in_the_address(visit: Visit, stage: Stage) -> None:
     end = time.time() - 1800
     page = visit(f"/facility?facility=memphis-1&from={end - 1200:.0f}&to={end:.0f}")
     expect(page.locator(".choice.chosen").first).to_contain_text(" to ")
@@ -259,7 +188,7 @@ def test_a_range_in_the_past_is_in_the_address(visit: Callable[..., Page], stage
 
 
 def test_without_a_database_the_page_stays_and_says_how_old_it_is(
-    visit: Callable[..., Page], stage: Stage, console_errors: list[str]
+    visit: Visit, stage: Stage, console_errors: list[str]
 ) -> None:
     page = visit("/pipeline")
     expect(page.locator("#pipeline-collectors")).to_contain_text("collector-1")

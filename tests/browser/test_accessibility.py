@@ -1,0 +1,61 @@
+"""Every page in both themes under axe-core: what it can find by itself is not there.
+
+https://github.com/dequelabs/axe-core, installed by .ci/services. What it cannot judge (order of
+focus, keys, names that make sense) is in test_reader.py.
+"""
+
+import pytest
+from playwright.sync_api import Page
+
+from simulator.services.installed import installed
+from simulator.services.place import ServiceError
+from tests.fix_browser import MakePage
+from tests.fix_dashboard_stage import Stage, show
+from tests.fix_services import skip_or_fail
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+
+LOST = "/host?facility=memphis-1&host=memphis-1-003-07"
+PAGES = {
+    "fleet": "/",
+    "map": "/map",
+    "facility": "/facility?facility=memphis-1",
+    "hosts": "/host",
+    "rack": "/host?facility=memphis-1&rack=B03-02&signal=headroom",
+    "host": f"{LOST}&range=15m",
+    "gpu": f"{LOST}&gpu=3",
+    "queues": "/queues",
+    "health": "/health?range=6h",
+    "alerts": "/alerts",
+    "incident": "/alerts?incident=2",
+    "pipeline": "/pipeline",
+}
+SCAN = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations.map(
+    ({id, nodes}) => `${id}: ${nodes.slice(0, 3).map(({html}) => html.slice(0, 160)).join(' | ')}`
+)"""
+
+
+@pytest.fixture
+def scanned(make_page: MakePage) -> Page:
+    try:
+        folder = installed("axe", "complete")
+    except ServiceError as error:
+        skip_or_fail(str(error))
+    page = make_page(1440, 900, "dark")
+    # Not a script tag: the page lets nobody else's scripts in.
+    page.context.add_init_script(path=folder / "node_modules/axe-core/axe.min.js")
+    return page
+
+
+def test_a_scan_of_every_page_in_both_themes_finds_nothing(scanned: Page, stage: Stage) -> None:
+    found = []
+    for name, path in PAGES.items():
+        show(scanned, stage.address + path)
+        for theme in ("dark", "light"):
+            scanned.evaluate(
+                "(theme) => { fleetgauge.settle(theme, 'utc');"
+                " document.dispatchEvent(new CustomEvent('fleetgauge-restyle')); }",
+                theme,
+            )
+            found += [f"{name}, {theme}: {told}" for told in scanned.evaluate(SCAN)]
+    assert found == []

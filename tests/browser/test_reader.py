@@ -1,0 +1,148 @@
+"""What a reader chooses for himself, in a real browser: zone, time, keys, and what to take away."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboard import export
+from tests.fix_browser import MakePage
+from tests.fix_dashboard_stage import Stage, Visit, show, wait_until
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+
+LOST = "/host?facility=memphis-1&host=memphis-1-003-07"
+FACILITY = "/facility?facility=memphis-1"
+# What a spreadsheet would calculate, or would break a line of a CSV at.
+TRICKY = ["=1+1", "+49 30", "-5 °C", "-5", "12.25", "@x", 'a "b", c', "two\nlines", "plain", ""]
+
+
+def axis(page: Page, chart: str) -> list[float]:
+    """The ends of a chart's axis of time, in milliseconds, as they are drawn."""
+    page.locator(f"#{chart} .main-svg").first.wait_for()
+    ends = page.evaluate(
+        f"document.querySelector('#{chart} .js-plotly-plot').layout.xaxis.range"
+        ".map((end) => typeof end === 'number' ? end : Date.parse(`${end.replace(' ', 'T')}Z`))"
+    )
+    return [float(end) for end in ends]
+
+
+def taken(page: Page, holds: str, kind: str) -> bytes:
+    section = page.locator(".section", has=page.locator(holds)).last
+    with page.expect_download() as download:
+        section.locator(f".take-{kind}").click()
+    return Path(download.value.path()).read_bytes()
+
+
+def test_times_are_utc_until_the_reader_wants_those_of_his_own_zone(
+    make_page: MakePage, stage: Stage, console_errors: list[str]
+) -> None:
+    page = make_page(zone="Asia/Kolkata")
+    show(page, stage.address + f"{LOST}&gpu=3")
+    expect(page.locator("#zone")).to_have_text("UTC")
+    told = page.locator("#gpu-facts time")
+    utc = told.inner_text()
+    ends = axis(page, "gpu-chart")
+    page.keyboard.press("z")
+    expect(page.locator("#zone")).to_have_text("UTC+5:30")
+    expect(told).not_to_have_text(utc)
+    moved = axis(page, "gpu-chart")
+    # The axis goes on with time, and is where it was but for the zone.
+    assert 0 <= moved[1] - ends[1] - 5.5 * 3600e3 < 120e3
+    page.reload()
+    expect(page.locator("#zone")).to_have_text("UTC+5:30")
+    show(page, stage.address + f"{LOST}&gpu=3&zone=utc")
+    expect(told).to_have_text(utc)
+    assert console_errors == []
+
+
+def test_a_page_stands_still_when_paused_and_goes_on_when_live_again(visit: Visit) -> None:
+    page = visit(FACILITY)
+    page.get_by_role("button", name="Pause").click()
+    expect(page).to_have_url(re.compile(r"from=\d+&to=\d+"))
+    expect(page.locator(".range-chosen")).to_contain_text(" to ")
+    before = axis(page, "facility-chart")
+    page.get_by_role("button", name="Earlier").click()
+    expect(page.locator(".range-chosen")).to_be_visible()
+    end = (
+        "+new Date(document.querySelector('#facility-chart .js-plotly-plot').layout.xaxis.range[1])"
+    )
+    wait_until(page, f"Math.abs({end} - {before[1] - 1800e3}) < 30e3")
+    page.get_by_role("button", name="Live").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    assert "from=" not in page.url
+
+
+def test_everything_can_be_reached_by_keys_and_the_list_of_keys_says_so(
+    visit: Visit, console_errors: list[str]
+) -> None:
+    page = visit("/")
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#content")).to_be_focused()
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+    page.keyboard.press("5")  # keys of the page sleep while the list is open
+    page.keyboard.press("Escape")
+    expect(page.locator("#help")).to_be_hidden()
+    page.keyboard.press("3")
+    expect(page).to_have_url(re.compile("/facility"))
+    page.keyboard.press("p")
+    expect(page).to_have_url(re.compile(r"from=\d+"))
+    dark = page.evaluate("document.documentElement.dataset.theme")
+    page.keyboard.press("t")
+    assert page.evaluate("document.documentElement.dataset.theme") != dark
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+    page.keyboard.type("p?3 memphis-1-017-04")  # no key of the page while somebody writes
+    expect(page.locator("#search")).to_have_value("p?3 memphis-1-017-04")
+    assert console_errors == []
+
+
+def test_the_focus_can_be_seen_wherever_it_is(visit: Visit) -> None:
+    page = visit("/")
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        seen = page.evaluate(
+            "() => { const style = getComputedStyle(document.activeElement);"
+            " return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2; }"
+        )
+        assert seen, page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
+
+
+def test_charts_and_maps_are_taken_as_pictures_and_tables_and_series_as_csv(
+    visit: Visit, console_errors: list[str]
+) -> None:
+    page = visit(FACILITY)
+    axis(page, "facility-chart")
+    assert taken(page, "#facility-chart", "png").startswith(b"\x89PNG")
+    assert taken(page, "#facility-racks", "png").startswith(b"\x89PNG")
+    series = list(csv.reader(io.StringIO(taken(page, "#facility-chart", "csv").decode())))
+    assert series[0][0] == "time"
+    assert "Utilisation: GPU" in series[0]
+    assert "Waiting: train-large" in series[0]
+    assert len(series) > 300
+    hot = list(csv.reader(io.StringIO(taken(page, "#facility-hot", "csv").decode())))
+    assert hot[0] == ["Host", "Rack", "Hottest", "Headroom", "Temperature", "Load"]
+    assert len(hot) == 9
+    assert console_errors == []
+
+
+def test_what_a_state_timeline_shows_is_taken_as_stretches(visit: Visit) -> None:
+    page = visit(LOST)
+    page.locator("#host-lanes .bars .point").first.wait_for(state="attached")
+    rows = list(csv.reader(io.StringIO(taken(page, "#host-lanes", "csv").decode())))
+    assert rows[0] == ["subject", "state", "from", "to", "told"]
+    assert any(row[:2] == ["GPU 3", "lost"] for row in rows)
+    assert all(row[2].endswith("Z") and row[2] <= row[3] for row in rows[1:])
+
+
+def test_both_sides_write_a_cell_so_that_no_spreadsheet_calculates_it(visit: Visit) -> None:
+    page = visit("/pipeline")
+    mine = page.evaluate("(texts) => texts.map(window.fleetgauge.cell)", TRICKY)
+    theirs = [export.cell(float(text) if text in ("-5", "12.25") else text) for text in TRICKY]
+    assert mine == [text.replace("-5.0", "-5") for text in theirs]

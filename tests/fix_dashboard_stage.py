@@ -1,0 +1,107 @@
+"""A moving fleet in all detail with the dashboard in front of it, and pages of it in Chromium.
+
+One stage a module: `stage` is the database and the server, `visit(path, width, height, scheme)`
+opens a live page. With FLEETGAUGE_SCREENSHOTS=1 `picture(page, name)` takes the pictures of
+docs/screens/ anew.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from playwright.sync_api import Page, expect
+
+from simulator.services.postgres import Postgres
+from tests.fix_browser import MakePage
+from tests.fix_dashboard_data import Fleet, make_schema
+from tests.fix_dashboard_detail import Detail
+from tests.fix_dashboard_serve import Serving
+
+SCREENS = Path(__file__).parent.parent / "docs" / "screens"
+TAKE = os.environ.get("FLEETGAUGE_SCREENSHOTS") == "1"
+PATIENCE_MS = 60_000
+
+Visit = Callable[..., Page]
+
+
+class Stage:
+    """A database with a moving fleet, and the dashboard in front of it."""
+
+    def __init__(self, database: Postgres) -> None:
+        self.database = database
+        self.fleet = Fleet(database.address, hours=1.1)
+        self.detail = Detail(self.fleet)
+        self.serving = Serving(database_url=database.address)
+        self.address = self.serving.address
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._move)
+
+    def start(self) -> None:
+        make_schema(self.database.address)
+        now_s = time.time()
+        self.fleet.fill(now_s)
+        self.detail.fill(now_s)
+        self.serving.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.serving.stop()
+
+    def _move(self) -> None:
+        while not self._ended.wait(2.0):
+            try:
+                self.fleet.tick(time.time())
+                self.detail.tick(time.time())
+            except psycopg.OperationalError:
+                continue  # a test has stopped the database
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Postgres(durable=False) as database:
+        stage = Stage(database)
+        stage.start()
+        yield stage
+        stage.stop()
+
+
+@pytest.fixture
+def visit(stage: Stage, make_page: MakePage) -> Visit:
+    def go(path: str, width: int = 1440, height: int = 900, scheme: str = "dark") -> Page:
+        page = make_page(width, height, scheme)
+        show(page, stage.address + path)
+        return page
+
+    return go
+
+
+def show(page: Page, address: str) -> None:
+    """Open a page and wait until it is live and all its parts have come."""
+    expect.set_options(timeout=PATIENCE_MS)
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    expect(page.locator("#live")).to_contain_text("live ·")
+    expect(page.locator("main .slot:not(.filled)")).to_have_count(0)
+
+
+def wait_until(page: Page, told: str) -> None:
+    """Wait until an expression of the page is true; Playwright's own would need `unsafe-eval`."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not page.evaluate(told):
+        assert time.monotonic() < deadline, told
+        page.wait_for_timeout(100)
+
+
+def picture(page: Page, name: str) -> None:
+    """Take a picture for docs/screens/, if asked to, once nothing on the page moves any more."""
+    if not TAKE:
+        return
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(1500)
+    page.screenshot(path=SCREENS / f"{name}.png")
