@@ -30,7 +30,7 @@ from dashboard.access.sessions import Sessions
 from dashboard.broadcast import Broadcaster, TooManyViewers
 from dashboard.guard import App, Guard, content_security_policy
 from dashboard.live import add_routes
-from dashboard.pages import PAGES
+from dashboard.pages import APART, PAGES
 from dashboard.queries import Queries
 from dashboard.settings import DashboardSettings
 from dashboard.view import View
@@ -144,7 +144,11 @@ def _dash(server: FastAPI, modules: dict[str, ModuleType]) -> Dash:
             layout=_layout(path, module),
         )
     app.layout = lambda: shell.layout(
-        {path: module.NAME for path, module in modules.items() if _may_open(path)}
+        {
+            path: module.NAME
+            for path, module in modules.items()
+            if path not in APART and _may_open(path)
+        }
     )
     shell.add_callbacks(app)
     return app

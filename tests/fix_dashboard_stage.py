@@ -1,8 +1,8 @@
 """A moving fleet in all detail with the dashboard in front of it, and pages of it in Chromium.
 
-One stage a module: `stage` is the database and the server, `visit(path, width, height, scheme)`
-opens a live page. With FLEETGAUGE_SCREENSHOTS=1 `picture(page, name)` takes the pictures of
-docs/screens/ anew.
+One stage a run, which moves only while somebody looks: `stage` is the database and the server,
+`visit(path, width, height, scheme)` opens a live page. With FLEETGAUGE_SCREENSHOTS=1
+`picture(page, name)` takes the pictures of docs/screens/ anew.
 """
 
 import os
@@ -24,6 +24,8 @@ from tests.fix_dashboard_serve import Serving
 SCREENS = Path(__file__).parent.parent / "docs" / "screens"
 TAKE = os.environ.get("FLEETGAUGE_SCREENSHOTS") == "1"
 PATIENCE_MS = 60_000
+# For how long after a page was opened the fleet goes on moving.
+WATCHED_S = 120
 
 Visit = Callable[..., Page]
 
@@ -37,6 +39,7 @@ class Stage:
         self.detail = Detail(self.fleet)
         self.serving = Serving(database_url=database.address)
         self.address = self.serving.address
+        self.watched_s = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._move)
 
@@ -55,6 +58,8 @@ class Stage:
 
     def _move(self) -> None:
         while not self._ended.wait(2.0):
+            if time.monotonic() - self.watched_s > WATCHED_S:
+                continue
             try:
                 self.fleet.tick(time.time())
                 self.detail.tick(time.time())
@@ -62,13 +67,19 @@ class Stage:
                 continue  # a test has stopped the database
 
 
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+@pytest.fixture(scope="session")
+def whole_stage() -> Iterator[Stage]:
     with Postgres(durable=False) as database:
         stage = Stage(database)
         stage.start()
         yield stage
         stage.stop()
+
+
+@pytest.fixture
+def stage(whole_stage: Stage) -> Stage:
+    whole_stage.watched_s = time.monotonic()
+    return whole_stage
 
 
 @pytest.fixture

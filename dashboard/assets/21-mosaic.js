@@ -103,8 +103,8 @@
   }
 
   // The largest cells with which everything fits.
-  function arrange(layout, spec, width, scale, cssHeight) {
-    const head = Math.round(17 * scale);
+  function arrange(layout, spec, width, scale, cssHeight, label) {
+    const head = Math.round((label + 6) * scale);
     const sizes = [];
     for (let size = Math.round(15 * scale); size >= 1; size -= 1) sizes.push(size);
     if (spec.mode === "racks") {
@@ -127,11 +127,13 @@
     const scale = window.devicePixelRatio || 1;
     const width = Math.floor(canvas.parentElement.clientWidth * scale);
     if (width < 8 || !canvas.isConnected) return;
-    const wanted = parseFloat(getComputedStyle(canvas).getPropertyValue("--mosaic-height")) || 150;
+    const style = getComputedStyle(canvas);
+    const wanted = parseFloat(style.getPropertyValue("--mosaic-height")) || 150;
+    const label = parseFloat(style.getPropertyValue("--mosaic-label")) || 11;
     const key = `${spec.layout} ${width} ${scale} ${spec.mode} ${wanted}`;
     let shape = shapes.get(canvas);
     if (!shape || shape.key !== key) {
-      shape = { ...arrange(layout, spec, width, scale, wanted), key, scale };
+      shape = { ...arrange(layout, spec, width, scale, wanted, label), key, scale, label };
       shapes.set(canvas, shape);
     }
     shape.spec = spec;
@@ -193,7 +195,7 @@
   }
 
   function writeLabels(context, shape, scale) {
-    context.font = `500 ${11 * scale}px Inter, system-ui, sans-serif`;
+    context.font = `500 ${shape.label * scale}px Inter, system-ui, sans-serif`;
     context.fillStyle = window.fleetgauge.colour("muted");
     context.textBaseline = "top";
     for (const { text, x, y = 0, width } of shape.labels) {

@@ -16,4 +16,7 @@ PAGES = {
     "/alerts": "dashboard.pages.alerts",
     "/pipeline": "dashboard.pages.pipeline",
     "/audit": "dashboard.pages.audit",
+    "/wall": "dashboard.pages.wall",
 }
+# Reached by a button of the header, not by the navigation.
+APART = ("/wall",)

@@ -61,7 +61,7 @@ async def render(view: View, sources: Sources) -> Slots:
     queues: dict[int, series.Series] = {}
     opened: list[Any] | None = None
     with contextlib.suppress(RetryableError):  # the page goes on with what is in memory
-        load, queues = await _history(view, window, sources)
+        load, queues = await history(view, window, sources)
         opened = await incidents.opened(sources)
     by_facility = incidents.count_by_facility(opened)
     rows = [
@@ -113,7 +113,7 @@ def _nothing_yet(sources: Sources) -> Slots:
     return {"fleet-rows": {"children": told}, **{name: {"children": None} for name in parts}}
 
 
-async def _history(
+async def history(
     view: View, window: Window, sources: Sources
 ) -> tuple[dict[int, Any], dict[int, series.Series]]:
     """Return, by facility, load on the grid, and the backlog's size on the grid."""

@@ -200,8 +200,8 @@ def alert_table(view: View, sources: Sources, rows: Sequence[Any]) -> Component:
         for row in rows
     ]
     columns = (
-        ("Severity", "slim"), ("Where", ""), ("What, and what to do", "wide"), ("Rule", ""), ("State", ""),
-        ("Since", "num"),
+        ("Severity", "slim"), ("Where", ""), ("What, and what to do", "wide"), ("Rule", ""),
+        ("State", ""), ("Since", "num"),
     )  # fmt: skip
     return elements.table(columns, shown, "tight")
 

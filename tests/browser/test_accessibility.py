@@ -29,6 +29,7 @@ PAGES = {
     "alerts": "/alerts",
     "incident": "/alerts?incident=2",
     "pipeline": "/pipeline",
+    "wall": "/wall",
 }
 SCAN = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations.map(
     ({id, nodes}) => `${id}: ${nodes.slice(0, 3).map(({html}) => html.slice(0, 160)).join(' | ')}`

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from dashboard import export
 from tests.fix_browser import MakePage
-from tests.fix_dashboard_stage import Stage, Visit, show, wait_until
+from tests.fix_dashboard_stage import Stage, Visit, picture, show, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -146,3 +146,31 @@ def test_both_sides_write_a_cell_so_that_no_spreadsheet_calculates_it(visit: Vis
     mine = page.evaluate("(texts) => texts.map(window.fleetgauge.cell)", TRICKY)
     theirs = [export.cell(float(text) if text in ("-5", "12.25") else text) for text in TRICKY]
     assert mine == [text.replace("-5.0", "-5") for text in theirs]
+
+
+SMALLEST_PX = """() => Math.min(...[...document.querySelectorAll('.wall *')]
+    .filter((element) => !element.closest('.wall-controls, .unseen') && element.innerText
+        && [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .map((element) => parseFloat(getComputedStyle(element).fontSize)))"""
+
+
+def test_the_wall_has_no_chrome_is_legible_from_afar_and_fits_the_screen(
+    visit: Visit, console_errors: list[str]
+) -> None:
+    page = visit("/wall", 1920, 1080)
+    expect(page.locator(".wall-row")).to_have_count(6)
+    expect(page.locator("#nav")).to_be_hidden()
+    expect(page.locator("#live")).to_be_visible()
+    assert page.evaluate(SMALLEST_PX) >= 24
+    assert page.evaluate("document.documentElement.scrollHeight") <= 1080
+    assert page.evaluate("document.documentElement.scrollWidth") == 1920
+    picture(page, "wall-dark")
+    page.keyboard.press("Escape")
+    expect(page.locator("#nav")).to_be_visible()
+    assert console_errors == []
+
+
+def test_the_wall_turns_its_views_and_the_address_says_so(visit: Visit) -> None:
+    page = visit("/wall?cycle=5", 1920, 1080)
+    for word in ("map", "incidents", "fleet"):
+        expect(page).to_have_url(re.compile(f"show={word}.*cycle=5"))
