@@ -122,7 +122,7 @@ def ask_about(rows: FleetRows, raw_gpus: int, end: datetime) -> dict[str, Questi
     """Return what is asked, by the name of its figure."""
     facility = {"facility_id": rows.one("some_facility", {})}
     day = _window("24h", end)
-    whole_fleet = {"facility_id": None}
+    whole_fleet = {"facility_id": None, "rack_ids": None}
     worst = {"start_s": end.timestamp() - WORST_DAYS * 86_400, "end_s": end.timestamp()}
     gpu = {"gpu_id": rows.one("middle_gpu", {"raw_gpus": raw_gpus})}
     rack = {"rack_id": rows.one("some_rack", {})}

@@ -13,6 +13,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from dashboard import rewind
 from dashboard.access.audiences import Audiences
 from dashboard.access.gate import Visit
 from dashboard.access.routes import page_roles
@@ -106,6 +107,21 @@ def add_routes(
         if named is None:
             return Response(status_code=404)
         return Response(msgspec.json.encode(named), media_type="application/json")
+
+    @server.get("/map/at")
+    async def map_at(request: Request) -> Response:
+        """Return what to paint on the map of a time past: asked while its slider moves."""
+        broadcaster = await audiences.ready(request.scope["visit"].identity.audience)
+        view = View.parse("/map", request.url.query)
+        sources = broadcaster.sources()
+        at_s = rewind.time_of(view, sources.now_s)
+        slug = view.get("facility")
+        if at_s is None or (slug and sources.picture.facility(slug) is None):
+            return Response(status_code=404)
+        signal = rewind.signal_of(view.get("signal"))
+        codes, _ = await rewind.codes_at(sources, signal, at_s)
+        body = msgspec.json.encode(rewind.spec(view, sources, signal, codes, at_s))
+        return Response(body, media_type="application/json")
 
 
 async def _serve(

@@ -202,3 +202,14 @@ def fact_list(facts: Sequence[tuple[str, Any]], class_name: str = "") -> Compone
     for name, value in facts:
         items += [html.Dt(name), html.Dd(value or DASH)]
     return html.Dl(items, className=f"facts {class_name}")
+
+
+def facility_switch(view: View, picture: Picture) -> Component:
+    """Return the choice of facilities that have accelerators, or of all of them."""
+    items = [("all", view.href(facility=None), not view.get("facility"))]
+    items += [
+        (f.title, view.href(facility=f.slug), f.slug == view.get("facility"))
+        for f in picture.facilities
+        if f.seats.stop > f.seats.start
+    ][:12]
+    return elements.choices(items, "Facility")

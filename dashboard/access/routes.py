@@ -26,6 +26,7 @@ OWN = {
     "/live": (SOCKET, EVERY_ROLE),
     "/find": (READ, EVERY_ROLE),
     "/cell": (READ, EVERY_ROLE),
+    "/map/at": (READ, EVERY_ROLE),
     "/me": (READ, EVERY_ROLE),
     "/logout": (CHANGE, EVERY_ROLE),
     "/export/samples.csv": (READ, EVERY_ROLE),

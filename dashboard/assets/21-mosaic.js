@@ -7,6 +7,7 @@
   "use strict";
 
   const NO_SEAT = 255;
+  const LEVELS = 200;
   const STATE = { LOST: 6, STALE: 7, UNKNOWN: 8, ABSENT: 9 };
   const { fetchFrame, fetchLayout, palette, SIGHTLESS_BASE } = window.fleetgauge;
 
@@ -16,10 +17,10 @@
   function pieces(group, start, rows_max) {
     const found = [];
     let cell = start;
-    for (const [label, , hosts, width] of group.racks) {
+    for (const [label, rack, hosts, width] of group.racks) {
       for (let row = 0; row < hosts; row += rows_max) {
         const rows = Math.min(rows_max, hosts - row);
-        found.push({ label: row ? "" : label, cols: width, rows, start: cell, absent: false });
+        found.push({ label: row ? "" : label, rack, cols: width, rows, start: cell, absent: false });
         cell += rows * width;
       }
     }
@@ -108,7 +109,7 @@
     const sizes = [];
     for (let size = Math.round(15 * scale); size >= 1; size -= 1) sizes.push(size);
     if (spec.mode === "racks") {
-      const height = Math.round((spec.height || 400) * scale);
+      const height = Math.round((spec.height || cssHeight) * scale);
       for (const size of sizes) {
         const shape = layRacks(layout, width, size, scale);
         if (shape.height <= height || size === 1) return { ...shape, head: 0 };
@@ -153,6 +154,7 @@
     for (const piece of shape.placed) fillPiece(pixels, width, shape.head, piece, values, colours, byState);
     context.putImageData(image, 0, 0);
     writeLabels(context, shape, scale);
+    frameChosen(context, shape, spec.racks, scale);
     canvas.dataset.painted = String(values.length);
   }
 
@@ -207,6 +209,41 @@
     }
   }
 
+  // The racks that an address chooses stand in a frame; the others step back.
+  function frameChosen(context, shape, racks, scale) {
+    if (!racks) return;
+    const spans = racks.split(",").map((part) => part.split("-").map(Number));
+    const isChosen = ({ rack }) => spans.some(([low, high]) => rack >= low && rack <= (high ?? low));
+    const box = ({ x, y, cols, rows, size }) => [x, shape.head + y, cols * size, rows * size];
+    context.fillStyle = window.fleetgauge.colour("veil");
+    for (const piece of shape.placed.filter((each) => !isChosen(each))) context.fillRect(...box(piece));
+    context.strokeStyle = window.fleetgauge.colour("focus");
+    context.lineWidth = Math.max(1, scale);
+    for (const piece of shape.placed.filter(isChosen)) context.strokeRect(...box(piece));
+  }
+
+  // The racks that lie in a rectangle of the window.
+  function racksIn(canvas, area) {
+    const shape = shapes.get(canvas);
+    const edge = canvas.getBoundingClientRect();
+    const left = (area.left - edge.left) * shape.scale;
+    const right = (area.right - edge.left) * shape.scale;
+    const top = (area.top - edge.top) * shape.scale - shape.head;
+    const bottom = (area.bottom - edge.top) * shape.scale - shape.head;
+    return shape.placed
+      .filter((piece) => piece.rack !== undefined
+        && piece.x < right && piece.x + piece.cols * piece.size > left
+        && piece.y < bottom && piece.y + piece.rows * piece.size > top)
+      .map((piece) => piece.rack);
+  }
+
+  // What a map of a time past says of a cell; nothing where that is not known.
+  async function pastValue(spec, n) {
+    const level = new Uint8Array(await fetchFrame(spec.values))[n];
+    if (level > LEVELS) return "not known";
+    return `${Math.round(spec.low + (level / LEVELS) * (spec.high - spec.low))} ${spec.unit}`;
+  }
+
   function cellAt(canvas, event) {
     const shape = shapes.get(canvas);
     if (!shape) return null;
@@ -224,5 +261,5 @@
     return null;
   }
 
-  Object.assign(window.fleetgauge, { paintMosaic, cellAt });
+  Object.assign(window.fleetgauge, { cellAt, paintMosaic, pastValue, racksIn });
 })();

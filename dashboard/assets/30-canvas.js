@@ -42,6 +42,16 @@
     return answer.ok ? answer.json() : null;
   }
 
+  async function pastText(named, spec, cell) {
+    const { pastValue, written, zoneName } = window.fleetgauge;
+    return [
+      `<b>${escape(named.host)}</b> · GPU ${escape(named.index)}`,
+      `<span class="quiet">${escape([named.facility, named.rack].filter(Boolean).join(" · "))}</span>`,
+      `${escape(spec.told)} <b>${escape(await pastValue(spec, cell.n))}</b>`,
+      `<span class="quiet">${written(spec.at, "short")} ${zoneName(spec.at * 1000)}</span>`,
+    ].join("<br>");
+  }
+
   function cellText(named) {
     const readings = Object.entries(named.readings).map(([name, value]) => `${escape(name)} <b>${escape(value)}</b>`);
     const age = named.time === null ? "never read" : `${window.fleetgauge.duration(Math.max(0, window.fleetgauge.serverNow_s() - named.time))} old`;
@@ -75,7 +85,9 @@
     if (cell.absent) return showTip("contracted, never delivered", event);
     tip.timer = setTimeout(async () => {
       const named = await askCell(cell);
-      if (named && tip.asked === key) showTip(cellText(named), event);
+      const spec = JSON.parse(canvas.dataset.spec);
+      const text = named && (spec.at ? await pastText(named, spec, cell) : cellText(named));
+      if (text && tip.asked === key) showTip(text, event);
     }, 50);
   }
 

@@ -97,8 +97,7 @@
     context.fillStyle = colour("text");
     context.font = `600 ${13 * scale}px Inter, system-ui, sans-serif`;
     context.textBaseline = "top";
-    const now_s = serverNow_s();
-    const at = canvas.dataset.at ? Number(canvas.dataset.at) : now_s;
+    const at = JSON.parse(canvas.dataset.spec).at || serverNow_s();
     context.fillText(`${title} · ${written(at)} ${zoneName(at * 1000)}`, edge, edge);
     context.drawImage(canvas, edge, edge + head);
     return new Promise((resolve) => copy.toBlob(resolve, "image/png"));

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from dash import dcc, html
 from dash.development.base_component import Component
+from numpy.typing import NDArray
 
-from dashboard import elements, past, seat, shell
+from dashboard import chosen, elements, past, seat, shell
 from dashboard.broadcast import Slots, Sources
 from dashboard.charts import health as charts
 from dashboard.charts import series
 from dashboard.past import Past
-from dashboard.picture import Facility
+from dashboard.picture import Facility, Rack
 from dashboard.states import LABELS, SENTENCES, TROUBLED, Codes, State
 from dashboard.summary import short_place
 from dashboard.view import View, Window
@@ -36,6 +37,7 @@ def layout(view: View) -> list[Component]:
     return [
         shell.heading(view, "Health", elements.slot("health-switch")),
         elements.slot("health-note"),
+        elements.slot("health-chosen"),
         elements.slot("health-tiles", "States", "tiles"),
         elements.section(
             "What happened, by code",
@@ -58,24 +60,27 @@ async def render(view: View, sources: Sources) -> Slots:
     """Compute the live parts."""
     picture = sources.picture
     window = past.steady(view.window(sources.now_s, POINTS_MAX))
-    chosen = picture.facility(view.get("facility"))
+    facility = picture.facility(view.get("facility"))
+    racks = chosen.racks(picture, view)
     states = picture.states(sources.now_s)
-    inside = slice(0, len(states)) if chosen is None else chosen.seats
-    sick = _sick(states, inside)
+    seats = _seats(len(states), facility, racks)
+    sick = _sick(states, seats)
     values = {
         "start_s": window.start_s,
         "end_s": window.end_s,
         "step_s": window.step_s,
-        "facility_id": None if chosen is None else chosen.facility_id,
+        "facility_id": None if facility is None else facility.facility_id,
+        "rack_ids": None if racks is None else [rack.rack_id for rack in racks],
         "gpu_ids": picture.gpu_ids[sick[:SHOWN_MAX]].tolist(),
     }
     found, ever = await _ask(view, sources, values)
     kinds = charts.kinds(found.of("timeline"))
     names = {f.facility_id: f for f in picture.facilities}
     return {
-        "health-switch": {"children": _switch(view, sources)},
+        "health-switch": {"children": seat.facility_switch(view, picture)},
+        "health-chosen": {"children": chosen.notice(view, racks)},
         "health-note": {"children": past.notes(window.note, found.trouble or ever.trouble)},
-        "health-tiles": {"children": _tiles(states[inside])},
+        "health-tiles": {"children": _tiles(states[seats])},
         "health-chart": {"figure": charts.figure(window, kinds)},
         "health-key": {"children": _key(kinds)},
         "health-now": {"children": _now(view, sources, states, sick, found)},
@@ -86,7 +91,7 @@ async def render(view: View, sources: Sources) -> Slots:
 
 
 async def _ask(view: View, sources: Sources, values: Mapping[str, Any]) -> tuple[Past, Past]:
-    place = values["facility_id"]
+    place = (values["facility_id"], tuple(values["rack_ids"] or ()))
     found = await past.ask(
         sources, "health", ("timeline", "worst_hosts"), values,
         question=(place, past.times(view)), good_for_s=GOOD_FOR_S,
@@ -103,23 +108,19 @@ async def _ask(view: View, sources: Sources, values: Mapping[str, Any]) -> tuple
     return found, ever
 
 
-def _sick(states: Codes, inside: slice) -> list[int]:
+def _seats(count: int, facility: Facility | None, racks: list[Rack] | None) -> NDArray[np.int64]:
+    """Return the seats that the address asks for."""
+    inside = slice(0, count) if facility is None else facility.seats
+    seats = np.arange(count)[inside]
+    return seats if racks is None else np.intersect1d(seats, chosen.seats(racks))
+
+
+def _sick(states: Codes, seats: NDArray[np.int64]) -> list[int]:
     """Return the seats in trouble, gravest first."""
-    own = states[inside]
     found: list[int] = []
     for state in ORDER:
-        found += (np.flatnonzero(own == state) + inside.start).tolist()
+        found += seats[states[seats] == state].tolist()
     return found
-
-
-def _switch(view: View, sources: Sources) -> Component:
-    items = [("all", view.href(facility=None), not view.get("facility"))]
-    items += [
-        (f.title, view.href(facility=f.slug), f.slug == view.get("facility"))
-        for f in sources.picture.facilities
-        if f.seats.stop > f.seats.start
-    ][:12]
-    return elements.choices(items, "Facility")
 
 
 def _tiles(states: Codes) -> list[Component]:

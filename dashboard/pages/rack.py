@@ -11,7 +11,7 @@ import numpy as np
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import elements, maps, past, seat, shell
+from dashboard import chosen, elements, maps, past, seat, shell
 from dashboard.broadcast import Slots, Sources
 from dashboard.charts import rack as charts
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT
@@ -36,6 +36,7 @@ def layout(view: View) -> list[Component]:
     if not view.get("rack"):
         return [
             shell.heading(view, "Hosts", elements.slot("hosts-switch"), times=False),
+            elements.slot("hosts-chosen"),
             elements.slot("hosts-tiles", "Figures", "tiles"),
             elements.section("Hosts that need somebody", elements.slot("hosts-list")),
         ]
@@ -234,15 +235,19 @@ def _list(view: View, sources: Sources) -> Slots:
             "hosts-list": {"children": waiting},
             "hosts-tiles": {"children": None},
             "hosts-switch": {"children": None},
+            "hosts-chosen": {"children": None},
         }
     states = picture.states(sources.now_s)
     width = len(State)
     counted = np.bincount(
         picture.host_of * width + states, minlength=len(picture.hosts) * width
     ).reshape(-1, width)
-    chosen = picture.facility(view.get("facility"))
-    inside = slice(0, len(picture.hosts)) if chosen is None else chosen.hosts
+    facility = picture.facility(view.get("facility"))
+    inside = slice(0, len(picture.hosts)) if facility is None else facility.hosts
     positions = np.arange(len(picture.hosts))[inside]
+    racks = chosen.racks(picture, view)
+    if racks is not None:
+        positions = np.intersect1d(positions, chosen.hosts(racks))
     order = np.lexsort([-counted[positions][:, state] for state in reversed(GRAVITY)])
     sick = counted[:, list(GRAVITY)].sum(axis=1)
     worst = [int(p) for p in positions[order] if sick[p]]
@@ -258,7 +263,8 @@ def _list(view: View, sources: Sources) -> Slots:
     return {
         "hosts-list": {"children": listed},
         "hosts-tiles": {"children": _list_tiles(len(positions), counted[positions])},
-        "hosts-switch": {"children": _facilities(view, sources)},
+        "hosts-switch": {"children": seat.facility_switch(view, sources.picture)},
+        "hosts-chosen": {"children": chosen.notice(view, racks)},
     }
 
 
@@ -316,13 +322,3 @@ def _list_tiles(hosts: int, counted: Any) -> list[Component]:
         elements.tile("Accelerators absent", number(int(counted[:, State.ABSENT].sum())),
                       "listed before, not now"),
     ]  # fmt: skip
-
-
-def _facilities(view: View, sources: Sources) -> Component:
-    items = [("all", view.href(facility=None), not view.get("facility"))]
-    items += [
-        (f.title, view.href(facility=f.slug), f.slug == view.get("facility"))
-        for f in sources.picture.facilities
-        if f.seats.stop > f.seats.start
-    ][:12]
-    return elements.choices(items, "Facility")

@@ -22,6 +22,7 @@ where e.time >= to_timestamp(%(start_s)s)
     and e.time < to_timestamp(%(end_s)s)
     and e.kind not in ('agent_start', 'agent_stop', 'clock_stepped', 'driver_changed')
     and (%(facility_id)s::integer is null or h.facility_id = %(facility_id)s::integer)
+    and (%(rack_ids)s::integer[] is null or h.rack_id = any(%(rack_ids)s::integer[]))
 group by 1, 2, 3
 order by 3 desc
 limit 5000;
@@ -76,7 +77,8 @@ select
     extract(epoch from max(t.time))::float8 as newest_s
 from told t
 join hosts h using (host_id)
-where %(facility_id)s::integer is null or h.facility_id = %(facility_id)s::integer
+where (%(facility_id)s::integer is null or h.facility_id = %(facility_id)s::integer)
+    and (%(rack_ids)s::integer[] is null or h.rack_id = any(%(rack_ids)s::integer[]))
 group by 1, 2
 order by faults desc, newest_s desc
 limit 15;
@@ -133,5 +135,6 @@ from boards b
 join hosts h using (host_id)
 where b.occasions > 1
     and (%(facility_id)s::integer is null or h.facility_id = %(facility_id)s::integer)
+    and (%(rack_ids)s::integer[] is null or h.rack_id = any(%(rack_ids)s::integer[]))
 order by b.occasions desc, b.newest desc
 limit 15;
