@@ -4,6 +4,7 @@ Owns which series stand in which panel, what their thresholds are, and how event
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,17 @@ def figure(
     summary: Summary,
     past: dict[str, list[Any]],
     backlog: dict[tuple[Any, ...], Series],
+    opened: Sequence[Mark] = (),
 ) -> Figure:
-    """Return the panels; one that a facility should fill is there even when it is empty."""
+    """Return the panels; one that a facility should fill is there even when it is empty.
+
+    Args:
+        window: the time axis.
+        summary: the facility now.
+        past: rows of the named queries of the page.
+        backlog: the size of each queue on the grid.
+        opened: incidents that began.
+    """
     grid = series.on_grid(past["rollup"], window, ROLLUP)
     spread_s = window.spread_s
     coarse = Window(window.start_s // spread_s * spread_s, window.end_s, spread_s)
@@ -62,6 +72,8 @@ def figure(
             _heat(summary, grid, spread, coarse.step_s),
             _power(summary, grid),
         ]
+        if np.nanmax(grid["throttled_share"], initial=0) > 0:
+            panels.append(_slowed(grid))
     if backlog or summary.queues_only:
         panels.append(_backlog(summary, backlog))
     marks = [
@@ -69,7 +81,7 @@ def figure(
     ]
     silence = None if summary.queues_only else grid["load_mean"]
     tall = 300 if len(panels) == 1 else 132
-    return timeline(window, panels, marks, panel_px=tall, silence=silence)
+    return timeline(window, panels, [*marks, *opened], panel_px=tall, silence=silence)
 
 
 def _load(summary: Summary, grid: dict[str, Series], spread: dict[str, Series], step: int) -> Panel:
@@ -129,6 +141,13 @@ def _power(summary: Summary, grid: dict[str, Series]) -> Panel:
         thresholds=thresholds,
         aside=now,
     )
+
+
+def _slowed(grid: dict[str, Series]) -> Panel:
+    """How much of all GPU time was slowed by heat or power; left out where none was."""
+    share = grid["throttled_share"] * 100
+    return Panel("Slowed by heat or power", "% of GPU time",
+                 [Line("", share, "warn", fill="area", width=1.4)], digits=1)  # fmt: skip
 
 
 def _backlog(summary: Summary, backlog: dict[tuple[Any, ...], Series]) -> Panel:

@@ -24,11 +24,12 @@ Parts = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something that happened: a word at a time."""
+    """Something that happened: a word at a time. Events are diamonds, incidents triangles."""
 
     time_s: float
     text: str
     colour: str = "warn"
+    symbol: str = "diamond"
 
 
 def strip(
@@ -44,8 +45,8 @@ def strip(
         "y": [0.5] * len(shown),
         "yaxis": axis,
         "marker": {
-            "symbol": "diamond",
-            "size": 8,
+            "symbol": [mark.symbol for mark in shown],
+            "size": 9,
             "color": [f"@{mark.colour}" for mark in shown],
         },
         "text": [mark.text for mark in shown],

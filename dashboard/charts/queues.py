@@ -14,7 +14,7 @@ import numpy as np
 
 from dashboard.charts import series
 from dashboard.charts.series import Series
-from dashboard.charts.timeline import Figure, Line, Panel, timeline
+from dashboard.charts.timeline import Figure, Line, Mark, Panel, timeline
 from dashboard.view import Window
 
 KEYS = ("facility_id", "source", "queue")
@@ -94,7 +94,12 @@ def outlook(total: Series, step_s: int, steps: int) -> Outlook | None:
 
 
 def figure(
-    window: Window, rows: Sequence[Any], parts: Parts, measure: Measure, names: Mapping[int, str]
+    window: Window,
+    rows: Sequence[Any],
+    parts: Parts,
+    measure: Measure,
+    names: Mapping[int, str],
+    opened: Sequence[Mark] = (),
 ) -> Figure:
     """Return the panels; those that no queue tells anything of are left out."""
     total = series.total(parts.values(), window.points)
@@ -112,7 +117,7 @@ def figure(
         *_flows(window, rows, steps),
     ]
     told = [p for p in panels if any((~np.isnan(line.values)).any() for line in p.lines)]
-    drawn = timeline(axis, told or panels[:1], panel_px=150 if len(told) < 3 else 112)
+    drawn = timeline(axis, told or panels[:1], opened, panel_px=150 if len(told) < 3 else 112)
     if ahead is not None:
         _draw_outlook(drawn, window, ahead)
     return drawn

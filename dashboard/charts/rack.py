@@ -7,7 +7,7 @@ import numpy as np
 
 from dashboard.charts import series
 from dashboard.charts.facility import HEADROOM_LOW
-from dashboard.charts.timeline import Figure, Line, Panel, Threshold, timeline
+from dashboard.charts.timeline import Figure, Line, Mark, Panel, Threshold, timeline
 from dashboard.view import Window
 
 # The rollup's own step; a finer one would draw holes.
@@ -15,7 +15,7 @@ STEP_S = 60
 COLUMNS = ("load", "sm", "headroom", "headroom_least", "heat_most", "power", "throttled")
 
 
-def figure(window: Window, rows: Sequence[Any]) -> Figure:
+def figure(window: Window, rows: Sequence[Any], opened: Sequence[Mark] = ()) -> Figure:
     """Return the panels of which anything is known."""
     grid = series.on_grid(rows, window, COLUMNS)
     limits = [Threshold(0, "slowdown"), Threshold(HEADROOM_LOW, "low", "warn")]
@@ -35,4 +35,4 @@ def figure(window: Window, rows: Sequence[Any]) -> Figure:
     told = [panel for panel in panels if any((~np.isnan(x.values)).any() for x in panel.lines)]
     if any(panel.title == "Thermal headroom" for panel in told):
         told = [panel for panel in told if panel.title != "Hottest GPU"]
-    return timeline(window, told or panels[:1], panel_px=96, silence=grid["load"])
+    return timeline(window, told or panels[:1], opened, panel_px=96, silence=grid["load"])

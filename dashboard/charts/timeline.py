@@ -277,13 +277,15 @@ def _add_threshold(sheet: _Sheet, threshold: Threshold, axis: str) -> None:
     sheet.notes.append(
         {
             "text": threshold.name,
-            "x": 0.004,
+            "x": 1,
             "y": threshold.value,
             "xref": "paper",
             "yref": axis,
-            "xanchor": "left",
+            "xanchor": "right",
             "yanchor": "bottom",
             "showarrow": False,
+            "bgcolor": "@bg",
+            "borderpad": 0,
             "font": {"size": 10.5, "color": f"@{threshold.colour}"},
         }
     )

@@ -8,7 +8,7 @@ import numpy as np
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import elements, incidents, maps, shell
+from dashboard import annotations, elements, incidents, maps, shell
 from dashboard.broadcast import Slots, Sources
 from dashboard.charts import facility as charts
 from dashboard.charts import series
@@ -83,6 +83,7 @@ async def render(view: View, sources: Sources) -> Slots:
     with contextlib.suppress(RetryableError):  # the page goes on with what is in memory
         opened = await incidents.opened(sources)
     own = None if opened is None else [r for r in opened if r.facility_id == facility.facility_id]
+    marks = await annotations.incident_marks(view, sources, window, facility.facility_id)
     trend = series.drain(series.total(backlog.values(), window.points), window.step_s)
     queues = [q for q in picture.queues if q.facility_id == facility.facility_id]
     return {
@@ -92,7 +93,7 @@ async def render(view: View, sources: Sources) -> Slots:
             "children": html.Div(window.note, className="note") if window.note else None
         },
         "facility-tiles": {"children": _tiles(summary, trend)},
-        "facility-chart": {"figure": charts.figure(window, summary, past, backlog)},
+        "facility-chart": {"figure": charts.figure(window, summary, past, backlog, marks)},
         "facility-racks": {"children": _racks(view, sources, facility, states)},
         "facility-legend": {"children": _legend(_signal(view))},
         "facility-queues": {"children": _queues(queues, backlog, window)},

@@ -1,15 +1,16 @@
 """Pipeline: the instrument watching itself, from the agents' spools to the age of this page."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from dash import html
 from dash.development.base_component import Component
 
-from dashboard import elements, shell
+from dashboard import annotations, elements, shell
 from dashboard.broadcast import Slots, Sources
 from dashboard.charts import series
-from dashboard.charts.timeline import Line, Panel, timeline
+from dashboard.charts.timeline import Line, Mark, Panel, timeline
 from dashboard.view import View, Window
 from dashboard.wording import DASH, brief, number, octets, plural, with_unit
 
@@ -75,11 +76,12 @@ async def render(view: View, sources: Sources) -> Slots:
 
     times = ("ingest", view.range_name, view.get("from"), view.get("to"))
     ingest = await sources.history.get(times, max(5.0, window.step_s / 4), ask_ingest)
+    marks = await annotations.incident_marks(view, sources, window)
     return {
         "pipeline-flow": {"children": _flow(rows, sources)},
         "pipeline-notes": {"children": _notes(rows)},
         "pipeline-collectors": {"children": _collectors(rows["collectors"], sources.now_s)},
-        "pipeline-chart": {"figure": _figure(window, ingest)},
+        "pipeline-chart": {"figure": _figure(window, ingest, marks)},
         "pipeline-agents": {"children": _agents(rows["agents"], sources)},
         "pipeline-quarantine": {"children": _quarantine(rows["quarantine"])},
         "pipeline-accounts": {"children": _accounts(rows)},
@@ -222,12 +224,12 @@ def _condition(row: Any, now_s: float) -> Component:
     return elements.tag("storing", "good")
 
 
-def _figure(window: Window, rows: list[Any]) -> dict[str, Any]:
+def _figure(window: Window, rows: list[Any], opened: Sequence[Mark]) -> dict[str, Any]:
     rate = series.on_grid(rows, window, ("rows_per_second",))["rows_per_second"]
     if len(rate) and not np.isnan(rate[-1]):
         rate[-1] = np.nan  # the unfinished step is always low
     panel = Panel("Stored for each moment", "rows/s", [Line("", rate, "load", fill="area")])
-    return timeline(window, [panel], panel_px=170, silence=rate[:-1])
+    return timeline(window, [panel], opened, panel_px=170, silence=rate[:-1])
 
 
 def _agents(rows: list[Any], sources: Sources) -> Component:

@@ -6,7 +6,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import elements, past, shell
+from dashboard import annotations, elements, past, shell
 from dashboard.broadcast import Slots, Sources
 from dashboard.charts import queues as charts
 from dashboard.charts import series
@@ -62,11 +62,14 @@ async def render(view: View, sources: Sources) -> Slots:
     measure = offered.get(word, Measure("entries", "entries", queues[0].unit))
     parts = charts.sizes(window, found.of("past"), measure)
     names = {} if chosen else {f.facility_id: f.title for f in picture.facilities}
+    marks = await annotations.incident_marks(
+        view, sources, window, None if chosen is None else chosen.facility_id
+    )
     drawn = await past.kept(
         sources,
         ("queues", values["facility_id"], word, past.times(view)),
-        (window, found.of("past"), names),
-        lambda: charts.figure(window, found.of("past"), parts, measure, names),
+        (window, found.of("past"), names, marks),
+        lambda: charts.figure(window, found.of("past"), parts, measure, names, marks),
     )
     return {
         "queues-switch": {"children": _switch(view, sources)},

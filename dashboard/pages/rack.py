@@ -11,7 +11,7 @@ import numpy as np
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import chosen, elements, maps, past, seat, shell
+from dashboard import annotations, chosen, elements, maps, past, seat, shell
 from dashboard.broadcast import Slots, Sources
 from dashboard.charts import rack as charts
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT
@@ -79,9 +79,10 @@ async def render(view: View, sources: Sources) -> Slots:
         sources, "host", ("rack",), values,
         question=(rack.rack_id, past.times(view)), good_for_s=GOOD_FOR_S,
     )  # fmt: skip
+    marks = await annotations.incident_marks(view, sources, window, rack.facility_id)
     return {
         "rack-note": {"children": past.notes(window.note, found.trouble)},
-        "rack-chart": {"figure": charts.figure(window, found.of("rack"))},
+        "rack-chart": {"figure": charts.figure(window, found.of("rack"), marks)},
         "rack-title": {"children": seat.crumbs(view, picture, rack)},
         "rack-switch": {"children": _neighbours(view, sources, rack)},
         "rack-tiles": {"children": _tiles(sources, rack, states)},
