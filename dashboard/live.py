@@ -108,20 +108,7 @@ def add_routes(
             return Response(status_code=404)
         return Response(msgspec.json.encode(named), media_type="application/json")
 
-    @server.get("/map/at")
-    async def map_at(request: Request) -> Response:
-        """Return what to paint on the map of a time past: asked while its slider moves."""
-        broadcaster = await audiences.ready(request.scope["visit"].identity.audience)
-        view = View.parse("/map", request.url.query)
-        sources = broadcaster.sources()
-        at_s = rewind.time_of(view, sources.now_s)
-        slug = view.get("facility")
-        if at_s is None or (slug and sources.picture.facility(slug) is None):
-            return Response(status_code=404)
-        signal = rewind.signal_of(view.get("signal"))
-        codes, _ = await rewind.codes_at(sources, signal, at_s)
-        body = msgspec.json.encode(rewind.spec(view, sources, signal, codes, at_s))
-        return Response(body, media_type="application/json")
+    rewind.add_routes(server, audiences)
 
 
 async def _serve(

@@ -7,9 +7,12 @@ minute: all of a rack have the rack's value, its worst where that is what one lo
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
+from fastapi import FastAPI, Request, Response
 
 from dashboard import maps, past
+from dashboard.access.audiences import Audiences
 from dashboard.broadcast import Sources
 from dashboard.picture import Picture
 from dashboard.states import Codes
@@ -29,6 +32,25 @@ TOLD = {
     "memory": ("memory", "mean of each rack"),
 }
 SIGNAL_DEFAULT = "utilisation"
+
+
+def add_routes(server: FastAPI, audiences: Audiences) -> None:
+    """Add the route that the slider asks while it moves."""
+
+    @server.get("/map/at")
+    async def map_at(request: Request) -> Response:
+        """Return what to paint on the map of a time past: asked while its slider moves."""
+        broadcaster = await audiences.ready(request.scope["visit"].identity.audience)
+        view = View.parse("/map", request.url.query)
+        sources = broadcaster.sources()
+        at_s = time_of(view, sources.now_s)
+        slug = view.get("facility")
+        if at_s is None or (slug and sources.picture.facility(slug) is None):
+            return Response(status_code=404)
+        signal = signal_of(view.get("signal"))
+        codes, _ = await codes_at(sources, signal, at_s)
+        body = msgspec.json.encode(spec(view, sources, signal, codes, at_s))
+        return Response(body, media_type="application/json")
 
 
 def time_of(view: View, now_s: float) -> float | None:

@@ -126,6 +126,7 @@ async def _scrub(
         "start_s": window.start_s,
         "end_s": window.end_s,
         "step_s": window.step_s,
+        "rollup_s": window.rollup_s,
         "facility_id": None if shown is None else shown.facility_id,
     }
     found = await past.ask(

@@ -29,8 +29,9 @@ select
         / nullif(sum(utilization_gpu_percent_count), 0))::float8 as load_percent,
     (sum(sm_active_permille_sum)
         / nullif(sum(sm_active_permille_count), 0) / 10)::float8 as sm_percent
-from facility_rollup_10s
-where bucket >= to_timestamp(%(start_s)s)
+from facility_rollup
+where step_s = %(rollup_s)s
+    and bucket >= to_timestamp(%(start_s)s)
     and bucket < to_timestamp(%(end_s)s)
     and (%(facility_id)s::integer is null or facility_id = %(facility_id)s::integer)
 group by 1;
