@@ -2,8 +2,13 @@
 (() => {
   "use strict";
 
+  const colours = new Map(); // by name, of the present theme
+
   function colour(name) {
-    return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    if (!colours.get(name)) {
+      colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+    }
+    return colours.get(name);
   }
 
   // Figures name their colours (`@busy`); the style sheet has the values for both themes.
@@ -27,6 +32,7 @@
   }
 
   function restyle() {
+    colours.clear();
     for (const [name, figure] of window.fleetgauge.figures) {
       if (document.getElementById(name)) {
         window.dash_clientside.set_props(name, { figure: dressed(figure) });

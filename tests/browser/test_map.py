@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.fix_dashboard_stage import Stage, Visit, wait_until
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PAINTED = "!!document.querySelector('#map-cells canvas[data-painted]')"
 

@@ -12,7 +12,7 @@ from dashboard import export
 from tests.fix_browser import MakePage
 from tests.fix_dashboard_stage import Stage, Visit, picture, show, wait_until
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
 LOST = "/host?facility=memphis-1&host=memphis-1-003-07"
 FACILITY = "/facility?facility=memphis-1"
