@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from dashboard import elements, past, shell
 from dashboard.broadcast import Slots, Sources
 from dashboard.view import View
-from dashboard.wording import DASH, moment
+from dashboard.wording import DASH
 
 NAME = "Audit"
 
@@ -47,7 +47,7 @@ def _entries(view: View, rows: list[Any], places: dict[int, str]) -> Component:
         return elements.empty("Nothing was done", "Nobody acted on an incident in this range.")
     shown = [
         [
-            moment(row.time_s),
+            elements.moment(row.time_s),
             [html.B(row.author), html.Small(row.role, className="below")],
             row.act,
             [_subject(view, row), html.Small(places.get(row.facility_id, ""), className="below")],
@@ -56,7 +56,7 @@ def _entries(view: View, rows: list[Any], places: dict[int, str]) -> Component:
         for row in rows
     ]
     columns = (
-        ("Time, UTC", ""),
+        ("Time", ""),
         ("Who", ""),
         ("What", ""),
         ("Of", ""),

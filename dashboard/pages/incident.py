@@ -237,10 +237,14 @@ def _notes(rows: Sequence[Any]) -> Component:
     if not rows:
         return elements.empty("Nothing yet", "Nobody has said anything about this incident.")
     shown = [
-        [moment(row.time_s), row.author, f"to {row.text}" if row.kind == "assigned" else row.text]
+        [
+            elements.moment(row.time_s),
+            row.author,
+            f"to {row.text}" if row.kind == "assigned" else row.text,
+        ]
         for row in rows
     ]
-    return elements.table((("Time, UTC", ""), ("By", ""), ("Said", "wide")), shown, "tight")
+    return elements.table((("Time", ""), ("By", ""), ("Said", "wide")), shown, "tight")
 
 
 def _steps(steps: Sequence[Any], names: Mapping[int, str]) -> Component:
