@@ -12,7 +12,7 @@ from msgspec import Meta
 
 # What a name of a tenant, facility, host or queue may look like: harmless in SQL, HTML, CSV,
 # file names and terminals alike.
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._:/@-]*$"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._:/@-]*\Z"
 
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=NAME_PATTERN)]
 Text = Annotated[str, Meta(max_length=1024)]

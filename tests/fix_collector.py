@@ -197,6 +197,17 @@ class Shelf:
             self.claim(partition, 0)
         self.writer.store(self.log, self.claims)
 
+    def refuses(self, statement: str) -> bool:
+        """Whether a constraint of the tables turns a statement down; nothing is changed."""
+        with psycopg.connect(self.url) as connection:
+            try:
+                connection.execute(statement)
+            except psycopg.errors.CheckViolation:
+                return True
+            finally:
+                connection.rollback()
+        return False
+
     def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         with psycopg.connect(self.url) as connection:
             return connection.execute(query, parameters).fetchall()
