@@ -22,7 +22,7 @@ from simulator.services.kafka import Kafka
 from simulator.services.postgres import Cluster, Postgres
 from simulator.services.timescale import Timescale
 from tests.fix_proxy import Proxy
-from tests.torture import books, copied_log, programs
+from tests.torture import books, copied_log, mutants, programs
 from tests.torture.schedule import LOCKED_TABLES, Fault, Schedule
 
 PREFIX = "torture"
@@ -288,10 +288,14 @@ class Stage:
             [route.url(self.url) for route in self._routes],
             self._folder,
             environment,
-            self._mutant,
+            self._mutant if self._mutant in mutants.COLLECTORS else "",
         )
         self.agents = programs.agents(
-            self._schedule.agents, self._folder, self._broker_proxy.address, PREFIX, self._mutant
+            self._schedule.agents,
+            self._folder,
+            self._broker_proxy.address,
+            PREFIX,
+            self._mutant if self._mutant in mutants.AGENTS else "",
         )
         for program in (*self.agents, *self.collectors):
             program.start()
