@@ -15,6 +15,7 @@ from dashboard.watch import Watch
 from simulator.services.postgres import Postgres
 from telemetry.clock import SystemClock
 from tests.fix_dashboard_data import make_schema
+from tests.fix_services import DatabaseServer
 
 SHAPE = Shape(gpus=128, facilities=2)
 Connection = psycopg.Connection[TupleRow]
@@ -40,15 +41,31 @@ Scene = Callable[[Watch, Counting, Connection], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def server() -> Iterator[DatabaseServer]:
     with Postgres(durable=False) as database:
-        make_schema(database.address)
-        yield database.address
+        yield DatabaseServer("postgres", database.address)
+
+
+@pytest.fixture(scope="module")
+def filled(server: DatabaseServer) -> str:
+    """A database with two facilities of eight hosts each."""
+    url = server.create()
+    make_schema(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        FleetRows(connection, SHAPE).make_places()
+    return url
+
+
+@pytest.fixture
+def address(server: DatabaseServer, filled: str) -> Iterator[str]:
+    url = server.create(filled)
+    yield url
+    server.drop(url)
 
 
 @pytest.fixture
 def play(address: str) -> Callable[[Scene], None]:
-    """Play a scene on a fleet of two facilities with eight hosts each."""
+    """Play a scene on the fleet, in a database of its own."""
 
     async def run(scene: Scene) -> None:
         queries = Queries(DashboardSettings(database_url=address))
@@ -61,9 +78,6 @@ def play(address: str) -> Callable[[Scene], None]:
         finally:
             await queries.close()
 
-    with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute("truncate facilities cascade")
-        FleetRows(connection, SHAPE).make_places()
     return lambda scene: asyncio.run(run(scene))
 
 
