@@ -15,8 +15,9 @@ from collector.consumer import Partition
 from collector.database import Connection, translated
 from telemetry.errors import FleetgaugeError
 
-# From this start on, the records of a first batch are stored one by one, each with an entry.
-CAREFUL_FROM = 2
+# From this start on, the records of a first batch are stored one by one, each with an entry. Not
+# from the second on: one kill is no suspicion yet, and after an outage a first batch is long.
+CAREFUL_FROM = 3
 # After this many starts at one and the same record it goes to quarantine without being opened.
 STARTS_MAX = 3
 
