@@ -58,10 +58,12 @@ def offsets_are_committed_first() -> None:
     """The offsets are committed on their own, before the rows."""
     original, move = store.write, store._move_offsets
 
-    def careless(connection: Connection, batch: Batch, moves: Sequence[Move], *books: Any) -> None:
+    def careless(
+        connection: Connection, batch: Batch, moves: Sequence[Move], *books: Any, **options: Any
+    ) -> None:
         with connection.transaction():
             move(connection, moves)
-        original(connection, batch, moves, *books)
+        original(connection, batch, moves, *books, **options)
 
     _replace(store, "_move_offsets", lambda *_: None)
     _replace(store, "write", careless)
@@ -72,9 +74,11 @@ def an_unknown_commit_counts_as_done() -> None:
     original, claim = store.write, claims._claim
     believed: dict[tuple[str, int], int] = {}
 
-    def careless(connection: Connection, batch: Batch, moves: Sequence[Move], *books: Any) -> None:
+    def careless(
+        connection: Connection, batch: Batch, moves: Sequence[Move], *books: Any, **options: Any
+    ) -> None:
         believed.update({(m.claim.topic_id, m.partition.number): m.next_offset for m in moves})
-        original(connection, batch, moves, *books)
+        original(connection, batch, moves, *books, **options)
 
     def ahead(connection: Connection, held: Any, **options: Any) -> Claim:
         claimed = claim(connection, held, **options)
