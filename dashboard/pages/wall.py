@@ -32,7 +32,7 @@ def layout(view: View) -> list[Component]:
     """Return the fixed parts of the chosen view."""
     show = _show(view)
     links: list[Component] = [
-        dcc.Link(name, href=view.href(show=word), className="choice chosen" * (word == show))
+        dcc.Link(name, href=view.href(show=word), className="choice" + " chosen" * (word == show))
         for word, name in SHOWS.items()
     ]
     turning = bool(view.get("cycle"))
