@@ -44,3 +44,11 @@ def test_asking_for_help_imports_no_program() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_decisions_are_numbered_without_gaps_and_say_their_number() -> None:
+    pages = sorted((ROOT / "docs/decisions").glob("*.md"))
+    numbers = [page.name[:4] for page in pages]
+    assert numbers == [f"{number:04}" for number in range(1, len(pages) + 1)]
+    titles = [page.read_text("utf-8").split(maxsplit=2)[1] for page in pages]
+    assert titles == numbers
