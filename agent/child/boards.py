@@ -35,6 +35,7 @@ class ChildBoards:
         self._clock = clock
         self._counters = counters
         self._current: Child | None = None
+        self._fallen: Child | None = None
         self._children: list[Child] = []
         self._inlet = EventInlet(counters)
         self._note = ""
@@ -105,10 +106,12 @@ class ChildBoards:
                 continue
             self._children.remove(child)
             self._note = child.note()
-            if child is self._current:
-                self._counters.add("reader_ends")
+            if child in (self._current, self._fallen):
                 log.warning("%s", self._note)
         if self._current is not None and not self._current.serving():
+            # Its sockets may tell of its end before the kernel has it ready to be buried.
+            self._counters.add("reader_ends")
+            self._fallen = self._current
             self._current.leave()
             self._current = None
 
