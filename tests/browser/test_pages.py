@@ -177,7 +177,7 @@ def test_the_theme_follows_the_system_and_can_be_chosen(visit: Visit) -> None:
 def test_a_range_in_the_past_is_in_the_address(visit: Visit, stage: Stage) -> None:
     end = time.time() - 1800
     page = visit(f"/facility?facility=memphis-1&from={end - 1200:.0f}&to={end:.0f}")
-    expect(page.locator(".choice.chosen").first).to_contain_text(" to ")
+    expect(page.locator(".range-chosen")).to_contain_text(" to ")
     page.locator("#facility-chart .main-svg").first.wait_for()
     seconds = page.evaluate(
         "() => { const plot = document.querySelector('#facility-chart .js-plotly-plot');"
