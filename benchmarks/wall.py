@@ -56,7 +56,7 @@ def measure(arguments: argparse.Namespace) -> Report:
             "is the reading of what changed, before it, once for all pages"
         ),
         "update_bytes are of the message and its frames as they cross the network",
-        "update_paint is from the last byte of the frame to the painted canvas",
+        "update_paint is from the message, whose frame came before it, to the painted canvas",
     ]
     return Report(
         bench="wall",

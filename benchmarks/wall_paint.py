@@ -1,7 +1,7 @@
 """A map in Chromium: how long until it is first painted, and how long an update takes.
 
-Owns the script that notes times inside the page. A message's time is when the socket has it; the
-frame's, when its last byte was there; an update is painted with the frame after the canvas says so.
+Owns the script that notes times inside the page. A message's time is when the socket has it, its
+frame is there by then; an update is painted with the frame after the canvas says so.
 """
 
 import time
@@ -21,18 +21,17 @@ window.heard = 0;
 window.WebSocket = class extends WebSocket {
   constructor(...words) {
     super(...words);
-    this.addEventListener("message", () => { window.heard = performance.now(); });
+    this.addEventListener("message", ({ data }) => {
+      if (typeof data === "string") window.heard = performance.now();
+    });
   }
 };
 new MutationObserver((changes) => {
   if (!changes.some((change) => change.target.dataset.paint === "mosaic")) return;
   const done = performance.now();
-  const frames = performance.getEntriesByType("resource").filter((e) => e.name.includes("/frame/"));
-  const fetched = Math.max(0, ...frames.map((entry) => entry.responseEnd));
-  performance.clearResourceTimings();
   const heard = window.heard;
   requestAnimationFrame(() => setTimeout(
-    () => window.paints.push({ heard, fetched, done, shown: performance.now() }), 0));
+    () => window.paints.push({ heard, done, shown: performance.now() }), 0));
 }).observe(document, { subtree: true, attributes: true, attributeFilter: ["data-painted"] });
 """
 
@@ -53,7 +52,7 @@ def measure_paints(browser: "Browser", address: str, path: str, updates: int) ->
 
 def figures_of(first: list[dict[str, float]], paints: list[dict[str, float]]) -> dict[str, Figure]:
     """Return the figures of a first paint and of those that followed, all in page time."""
-    alone = [p["done"] - p["fetched"] for p in paints if p["fetched"] >= p["heard"] > 0]
+    alone = [p["done"] - p["heard"] for p in paints if p["heard"] > 0]
     whole = [p["shown"] - p["heard"] for p in paints if p["heard"] > 0]
     return {
         "first_paint_ms": first[0]["shown"] if first else None,

@@ -99,16 +99,16 @@ def test_a_crowd_counts_from_its_beginning_and_compares_with_its_first() -> None
     assert notes.received_bytes == 20
 
 
-def test_paints_without_a_fetched_frame_count_for_the_whole_way_only() -> None:
-    first = [{"heard": 10.0, "fetched": 20.0, "done": 25.0, "shown": 40.0}]
+def test_paints_are_counted_from_the_message_and_to_the_screen() -> None:
+    first = [{"heard": 10.0, "done": 25.0, "shown": 40.0}]
     paints = [
-        {"heard": 100.0, "fetched": 110.0, "done": 117.0, "shown": 130.0},
-        {"heard": 200.0, "fetched": 0.0, "done": 205.0, "shown": 220.0},
+        {"heard": 100.0, "done": 107.0, "shown": 130.0},
+        {"heard": 0.0, "done": 205.0, "shown": 220.0},  # before any message: of another page
     ]
     found = figures_of(first, paints)
     assert found["first_paint_ms"] == 40.0
     assert found["update_paint_ms_p50"] == 7.0
-    assert found["update_message_to_screen_ms_p50"] == 20.0
+    assert found["update_message_to_screen_ms_p50"] == 30.0
     assert figures_of([], [])["first_paint_ms"] is None
 
 
