@@ -1,7 +1,7 @@
 """What a crowd of viewers costs the dashboard, and how late the last of them is.
 
 Viewers of the Fleet page and of the Map, as many of each, watch a real dashboard process over the
-page's own protocol, without browsers: a socket each, and the frames that come over it. Beneath them a
+page's own protocol, without browsers: a socket each, over which the frames come too. Beneath them a
 made fleet changes, a tenth of the hosts a second. The server's processor time is looked at twice,
 with one viewer of each page and with the crowd; the difference is what viewers cost.
 """

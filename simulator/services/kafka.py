@@ -43,6 +43,8 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=2000
+# Tests let a member be missed sooner than the six seconds that are the least by default.
+group.min.session.timeout.ms=1000
 {security}
 """
 _PLAIN = "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
