@@ -1,10 +1,7 @@
 """The whole collector in a thread, between a real broker and a real database."""
 
-import gc
-import logging
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,17 +95,6 @@ class Pipe:
 
 def now_us() -> int:
     return SystemClock().now_us()
-
-
-@pytest.fixture
-def sockets_left_by_the_client() -> Iterator[None]:
-    level = logging.getLogger("kafka").level
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # kept log entries keep the sockets too
-    yield
-    logging.getLogger("kafka").setLevel(level)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture
