@@ -30,8 +30,10 @@ BOOTSTRAP_TIMEOUT_MS = 3000
 REQUEST_TIMEOUT_MS = 10_000
 LOOK_UP_TIMEOUT_MS = 3000
 METADATA_AGE_MAX_MS = 5000
-# Longer than the longest transaction; a member that hangs in the middle is the database's case.
-POLL_INTERVAL_MAX_MS = 900_000
+# The broker lets a whole group wait this long for a member that says it is there but does not join
+# again, and the client waits a little longer for an answer that got lost. A member that is given up
+# in the middle of a long transaction is fenced or has moved on: the database knows.
+POLL_INTERVAL_MAX_MS = 120_000
 # Messages may be 1 MiB each, so this many are taken from the client's buffer at a time.
 RECORDS_PER_POLL = 64
 PARTITION_FETCH_BYTES = 8 << 20
@@ -125,6 +127,10 @@ class Consumer:
     def assigned(self) -> list[Partition]:
         """Return the partitions that are ours now."""
         return sorted(Partition(tp.topic, tp.partition) for tp in self._client.assignment())
+
+    def is_joined(self) -> bool:
+        """Whether the group has given us our partitions, of which there may be none."""
+        return bool(self._client.is_joined())
 
     def topic_id(self, topic: str) -> str:
         """Return the broker's id of a topic, or its name where the broker has no ids.

@@ -30,8 +30,8 @@ BACK_OFF_MAX_S = 4.0
 # How often the broker is asked for its bounds while nothing comes: is it still there?
 LOOK_EVERY_S = 5.0
 TELL_GROUP_EVERY_S = 5.0
-# A client that has just been made does not know the topics yet; one that has not learnt of them in
-# this much longer time is replaced, in case it is the one at fault.
+# A client that has just been made does not know the topics yet; one that has not learnt of them, or
+# not joined the group, in this much longer time is replaced, in case it is the one at fault.
 TOPICS_GRACE_S = 3.0
 CLIENT_PATIENCE_S = 30.0
 MAKE_AHEAD_EVERY_S = 60.0
@@ -148,27 +148,36 @@ class Collector:
         partitions = consumer.assigned()
         if not partitions:
             consumer.poll(IDLE_S)
-            self._look_for_topics(consumer)
+            self._look_why_unassigned(consumer)
             return
         self._unassigned_since_s = None
         self._claims = claims.claim_all(connection, consumer, partitions, self._cut_short)
         self._cut_short.clear()
         log.info("claimed %d partitions", len(self._claims))
 
-    def _look_for_topics(self, consumer: Consumer) -> None:
-        """With nothing assigned, find out whether that is because there is nothing to assign."""
+    def _look_why_unassigned(self, consumer: Consumer) -> None:
+        """With nothing assigned, find out whether that is because there is nothing to assign.
+
+        Raises:
+            RetryableError: topics are missing.
+            BrokenClientError: they are for long, or the group has not answered for long.
+        """
         now_s = self._clock.monotonic_s()
         if self._unassigned_since_s is None:
             self._unassigned_since_s = now_s
         missing = consumer.missing_topics()
+        if not missing and consumer.is_joined():
+            self._unassigned_since_s = None  # a spare collector
+            return
         waited_s = now_s - self._unassigned_since_s
-        if not missing or waited_s < TOPICS_GRACE_S:
-            return  # a spare collector, or one that still joins
-        sentence = f"topics {', '.join(missing)}: `fleetgauge migrate` makes them"
+        sentence = f"the answer to joining group {self._settings.collector_group}"
+        if missing:
+            sentence = f"topics {', '.join(missing)}: `fleetgauge migrate` makes them"
         if waited_s > CLIENT_PATIENCE_S:
             self._unassigned_since_s = None
             raise BrokenClientError(sentence)
-        raise RetryableError(sentence)
+        if missing and waited_s >= TOPICS_GRACE_S:
+            raise RetryableError(sentence)
 
     def _maintain(self, connection: Connection, writer: Writer) -> None:
         now_s, now_us = self._clock.monotonic_s(), self._clock.now_us()

@@ -1,0 +1,45 @@
+"""Joining the collectors' group while the broker answers later than a poll lasts."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from collector.consumer import Consumer
+from collector.settings import CollectorSettings, MigrateSettings
+from collector.topics import ensure_topics
+from telemetry.streams import Stream
+
+PATIENCE_S = 60.0
+PARTITIONS = 4
+# The broker cannot answer within it.
+POLL_S = 0.001
+pytestmark = [
+    pytest.mark.slow,
+    # kafka-python leaves a broken connection of its client to garbage collection.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+
+
+def test_a_join_that_outlasts_a_poll_is_finished(broker: str, topic_prefix: str) -> None:
+    where: dict[str, Any] = {"kafka_bootstrap": broker, "kafka_topic_prefix": topic_prefix}
+    consumer = Consumer(
+        CollectorSettings(**where, collector_group=topic_prefix, database_url="postgresql:///")
+    )
+    try:
+        # There are no topics yet: the first join gives nothing, and their coming begins another.
+        assert _becomes(consumer, consumer.is_joined)
+        ensure_topics(MigrateSettings(**where, topic_partitions=PARTITIONS))
+        assert _becomes(consumer, lambda: len(consumer.assigned()) == PARTITIONS * len(Stream))
+        assert _becomes(consumer, consumer.is_joined)
+    finally:
+        consumer.close()
+
+
+def _becomes(consumer: Consumer, condition: Callable[[], bool]) -> bool:
+    """Poll until the condition holds, or for a long time."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition() and time.monotonic() < deadline_s:
+        consumer.poll(POLL_S)
+    return condition()
