@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from collector import claims, marks, sample_columns, store, writer
 from collector.batch import Batch
 from collector.claims import Claim
 from collector.consumer import Partition, Received
-from collector.database import Connection
+from collector.database import Connection, translated
 from collector.store import Move
 from fleetgauge.__main__ import main as fleetgauge
 
@@ -37,21 +39,18 @@ def repeats_are_stored() -> None:
     _replace(marks.Mark, "accept", careless)
 
 
-def an_offset_is_skipped() -> None:
-    """Now and then the first message of a batch is passed over."""
-    original = writer.Writer.store
+def a_message_is_passed_over() -> None:
+    """Now and then the first message of a batch is not stored, and reading goes on behind it."""
+    original = writer.assemble
     batches = 0
 
-    def careless(
-        self: writer.Writer, records: Sequence[Received], claimed: Mapping[Partition, Claim]
-    ) -> None:
+    def careless(judged: Sequence[Any], senders: Sequence[Any], *rest: Any) -> Batch:
         nonlocal batches
         batches += 1
-        if batches % 10 == 0 and len(records) > 1:
-            records = records[1:]
-        original(self, records, claimed)
+        at = 1 if batches % 10 == 0 else 0
+        return original(judged[at:], senders[at:], *rest)
 
-    _replace(writer.Writer, "store", careless)
+    _replace(writer, "assemble", careless)
 
 
 def offsets_are_committed_first() -> None:
@@ -61,7 +60,7 @@ def offsets_are_committed_first() -> None:
     def careless(
         connection: Connection, batch: Batch, moves: Sequence[Move], *books: Any, **options: Any
     ) -> None:
-        with connection.transaction():
+        with translated("committing the offsets"), connection.transaction():
             move(connection, moves)
         original(connection, batch, moves, *books, **options)
 
@@ -118,7 +117,7 @@ def missing_becomes_zero() -> None:
     def careless(self: sample_columns.PackedSamples, *arguments: Any) -> Any:
         found = original(self, *arguments)
         for name, missing in found.missing.items():
-            found.values[name][missing] = 0
+            found.values[name] = np.where(missing, 0, found.values[name])
         found.missing.clear()
         return found
 
@@ -168,7 +167,7 @@ COLLECTORS: dict[str, Callable[[], None]] = {
     mistake.__name__: mistake
     for mistake in (
         repeats_are_stored,
-        an_offset_is_skipped,
+        a_message_is_passed_over,
         offsets_are_committed_first,
         an_unknown_commit_counts_as_done,
         marks_outlive_a_failure,
