@@ -117,7 +117,5 @@ def test_only_what_an_approved_key_has_signed_is_stored_where_signatures_are_req
         site.wait_for("select count(*) > 0 from quarantine where reason = 'revoked_key'")
         before = site.one(stored_of("known"))
         seen = site.one("select count(*) from quarantine where reason = 'revoked_key'")
-        site.wait_for(
-            f"select count(*) > {seen + 2} from quarantine where reason = 'revoked_key'"
-        )
+        site.wait_for(f"select count(*) > {seen + 2} from quarantine where reason = 'revoked_key'")
         assert site.one(stored_of("known")) == before

@@ -6,7 +6,7 @@ the agents' mistakes are applied by `tallying_agent.py`. Nothing here is reachab
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,6 @@ import numpy as np
 from collector import claims, marks, sample_columns, store, writer
 from collector.batch import Batch
 from collector.claims import Claim
-from collector.consumer import Partition, Received
 from collector.database import Connection, translated
 from collector.store import Move
 from fleetgauge.__main__ import main as fleetgauge
