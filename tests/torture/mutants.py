@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from collector import claims, marks, sample_columns, store, writer
-from collector.batch import Batch
+from collector.batch import Batch, assemble
 from collector.claims import Claim
 from collector.database import Connection, translated
 from collector.store import Move
@@ -40,7 +40,7 @@ def repeats_are_stored() -> None:
 
 def a_message_is_passed_over() -> None:
     """Now and then the first message of a batch is not stored, and reading goes on behind it."""
-    original = writer.assemble
+    original = assemble
     batches = 0
 
     def careless(judged: Sequence[Any], senders: Sequence[Any], *rest: Any) -> Batch:
