@@ -9,7 +9,7 @@ filled in the same way, and then the bytes that must not be there are masked out
 Owns the format. Which columns go where is for `store.py`'s callers.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -51,6 +51,12 @@ def rows_of(columns: Sequence[Column], count: int) -> Iterator[bytes]:
     for start in range(0, count, BLOCK_ROWS):
         part = slice(start, min(start + BLOCK_ROWS, count))
         yield _block(columns, part, template[: part.stop - part.start])
+
+
+def rows_of_all(parts: Iterable[tuple[Sequence[Column], int]]) -> Iterator[bytes]:
+    """Yield the rows of several parts, one after the other."""
+    for columns, count in parts:
+        yield from rows_of(columns, count)
 
 
 def _template(columns: Sequence[Column], count: int) -> NDArray[np.void]:

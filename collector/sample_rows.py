@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from collector.copy_rows import Column, timestamps
 from collector.sample_columns import SampleColumns
 from telemetry.catalogue import CATALOGUE
+from telemetry.metrics import Group
+
+
+def column_names(group: Group) -> list[str]:
+    """Return the columns of the sample table of a group, in its order."""
+    return ["time", "gpu_id", *(metric.name for metric in CATALOGUE.group(group))]
 
 
 def sample_rows(part: SampleColumns, *, by_accelerator: bool = False) -> list[Column]:

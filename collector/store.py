@@ -5,11 +5,9 @@ is turned away before it has written anything; sums come last, because collector
 meet in the same rows and should hold them as briefly as can be.
 """
 
-import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import LiteralString
 
 import numpy as np
 
@@ -17,12 +15,13 @@ import sql
 from collector import derived, gpu_sums, live, quarantine, rollup
 from collector.batch import Batch, Row
 from collector.claims import Claim
+from collector.columnstore import Columnstore
 from collector.consumer import Partition
-from collector.copy_rows import END, SIGNATURE, Column, rows_of
+from collector.copy_rows import Column, rows_of, rows_of_all
+from collector.copy_samples import copy_rows, copy_samples
 from collector.database import Connection, translated
 from collector.marks import Gap, Mark, MarkBook, MarkKey
 from collector.sample_columns import SampleColumns
-from collector.sample_rows import sample_rows
 from collector.state_changes import StateBook
 from telemetry.errors import RetryableError
 from telemetry.metrics import Group
@@ -32,10 +31,6 @@ _BOOKS = sql.queries("collector_books")
 _ROWS = sql.queries("collector_rows")
 _ROLLUPS = sql.queries("collector_rollups")
 
-_TABLES = {Group.FAST: "copy_samples", Group.SLOW: "copy_slow_samples"}
-# Fewer rows go into the row store of their chunk, and into its columnstore with the next
-# recompression: a compressed batch has columns of its own, which a few rows do not fill.
-COMPRESSED_ROWS_MIN = 2000
 _STAGES = ("fast_state_in", "slow_state_in", "facility_rollup_in", "rack_rollup_in")
 
 
@@ -70,12 +65,11 @@ def write(
     moves: Sequence[Move],
     marks: MarkBook,
     states: StateBook,
-    *,
-    compress: bool = False,
+    columnstore: Columnstore | None,
 ) -> None:
     """Store a batch; `marks` are those that it has changed.
 
-    `compress` is what `tier.compresses_copies` says of the database.
+    `columnstore` is None where the database has none that rows can be copied into.
 
     Raises:
         FencedError: a partition is no longer ours; nothing was stored.
@@ -87,7 +81,7 @@ def write(
     with translated("storing a batch"), connection.transaction():
         _move_offsets(connection, moves)
         _write_marks(connection, marks.changed(), batch.sent)
-        _copy_samples(connection, batch.samples, compress=compress)
+        copy_samples(connection, batch.samples, columnstore)
         _write_records(connection, batch)
         quarantine.write(
             connection, batch.rejected, {move.partition: move.claim.topic_id for move in moves}
@@ -139,7 +133,7 @@ def _write_marks(
     connection: Connection, changed: Sequence[tuple[MarkKey, Mark]], sent: dict[MarkKey, int]
 ) -> None:
     if changed:
-        _copy(connection, _BOOKS["copy_marks"], [(_mark_columns(changed), len(changed))])
+        copy_rows(connection, _BOOKS["copy_marks"], rows_of(_mark_columns(changed), len(changed)))
         streams = {"streams": [str(stream) for stream in Stream]}
         moved = connection.execute(_BOOKS["move_marks"], streams).rowcount
         made = connection.execute(_BOOKS["new_marks"], streams).rowcount
@@ -194,35 +188,6 @@ def _key_columns(keys: Iterable[MarkKey]) -> dict[str, list[object]]:
     }
 
 
-def _copy_samples(
-    connection: Connection, samples: Sequence[SampleColumns], *, compress: bool
-) -> None:
-    """Copy rows, compressed on the way in where that is asked for and worth it.
-
-    The server is told that rows to compress come in the order of the columnstore, so a shape of
-    messages, which is put in order by itself, is a statement by itself.
-    """
-    for part in samples:
-        direct = compress and part.rows >= COMPRESSED_ROWS_MIN
-        if compress:
-            connection.execute(_ROWS["compress_copies"], {"on": "on" if direct else "off"})
-        rows = sample_rows(part, by_accelerator=direct)
-        _copy(connection, _ROWS[_TABLES[part.group]], [(rows, part.rows)])
-
-
-def _copy(
-    connection: Connection, statement: LiteralString, parts: Sequence[tuple[list[Column], int]]
-) -> None:
-    if not parts:
-        return
-    blocks = itertools.chain.from_iterable(rows_of(columns, count) for columns, count in parts)
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(SIGNATURE)
-        for block in blocks:
-            copy.write(block)
-        copy.write(END)
-
-
 def _write_records(connection: Connection, batch: Batch) -> None:
     cursor = connection.cursor()
     for statement, rows in (
@@ -250,7 +215,7 @@ def _merge_state(connection: Connection, samples: Sequence[SampleColumns]) -> No
     for group in Group:
         rows = list(live.newest_rows(samples, group))
         if rows:
-            _copy(connection, _ROWS[f"copy_{group}_state"], rows)
+            copy_rows(connection, _ROWS[f"copy_{group}_state"], rows_of_all(rows))
             connection.execute(_ROWS[f"merge_{group}_state"])
 
 
@@ -262,10 +227,11 @@ def _merge_rollups(connection: Connection, samples: Sequence[SampleColumns]) -> 
         ("facility_rollup", rollup.facility_rows(parts)),
         ("rack_rollup", rollup.rack_rows(parts)),
     ):
-        _copy(connection, _ROWS[f"copy_{name}"], [rows])
+        copy_rows(connection, _ROWS[f"copy_{name}"], rows_of(*rows))
         connection.execute(_ROWS[f"merge_{name}"])
     fast = [part for part in samples if part.group is Group.FAST]
-    _copy(connection, _ROLLUPS["copy_gpu_parts"], [gpu_sums.part_rows(part) for part in fast])
+    sums = rows_of_all(gpu_sums.part_rows(part) for part in fast)
+    copy_rows(connection, _ROLLUPS["copy_gpu_parts"], sums)
     connection.execute(_ROLLUPS["touch"], derived.touched(fast))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from collector import attempts, compaction, store
 from collector.batch import Batch, assemble
 from collector.claims import Claim
+from collector.columnstore import Columnstore
 from collector.consumer import Partition, Received
 from collector.database import Connection, RefusedDataError, translated
 from collector.identity import IdentityCheck
@@ -51,13 +52,16 @@ class Writer:
         store.prepare(connection)
         compaction.make_room(connection, tier, settings.partitions_ahead_hours)
         with translated("asking what the tier offers"):
-            self._compress = tier is Tier.TIMESCALE and compresses_copies(connection)
+            compresses = tier is Tier.TIMESCALE and compresses_copies(connection)
+        self._columnstore = Columnstore(connection) if compresses else None
 
     def forget(self) -> None:
         """After any failure: what was in hand is not stored, or nobody knows."""
         self._marks.forget()
         self._states.forget()
         self._registry.forget()
+        if self._columnstore is not None:
+            self._columnstore.forget()
 
     def store(self, records: Sequence[Received], claims: Mapping[Partition, Claim]) -> None:
         """Store records and move their partitions' claims.
@@ -134,9 +138,7 @@ class Writer:
         batch = assemble(judged, senders, self._registry, self._marks, self._windows())
         self.partitions.cover(self._connection, batch.samples)
         moves = _moves(records, claims)
-        store.write(
-            self._connection, batch, moves, self._marks, self._states, compress=self._compress
-        )
+        store.write(self._connection, batch, moves, self._marks, self._states, self._columnstore)
         self._marks.committed()
         self._states.committed()
         for move in moves:

@@ -252,13 +252,6 @@ copy rack_rollup_in (
 )
 from stdin (format binary);
 
--- name: compress_copies
--- Whether the next copies of this transaction are compressed on the way in; rows come in the order
--- of the columnstore then.
-select
-    set_config('timescaledb.enable_direct_compress_copy', %(on)s, true),
-    set_config('timescaledb.enable_direct_compress_copy_client_sorted', %(on)s, true);
-
 -- name: make_fast_state_in
 -- Where the newest fast ticks wait to be merged.
 create temp table if not exists fast_state_in (
