@@ -131,7 +131,8 @@ class StateBook:
         self._learn(connection, samples)
         told: list[Row] = []
         for subject in SUBJECTS:
-            told += self._changes(subject, [p for p in samples if p.group is subject.group])
+            parts = [part for part in samples if part.group is subject.group]
+            told += self._changes(connection, subject, parts)
         told.sort(key=lambda row: (row["gpu_id"], row["subject"], row["from_at"]))
         cursor = connection.cursor()
         if told:
@@ -155,7 +156,9 @@ class StateBook:
                     self._newest_us[key] = round(time.timestamp() * 1e6)
         self._known_hosts |= set(unknown)
 
-    def _changes(self, subject: Subject, parts: Sequence[SampleColumns]) -> list[Row]:
+    def _changes(
+        self, connection: Connection, subject: Subject, parts: Sequence[SampleColumns]
+    ) -> list[Row]:
         if not parts:
             return []
         found = _Told.of(subject, parts)
@@ -173,7 +176,8 @@ class StateBook:
         held = [gpu for (name, gpu), code in self._codes.items() if name == subject.name and code]
         for at in np.flatnonzero(first & np.isin(gpus, held)):
             before[at] = self._codes[subject.name, int(gpus[at])]
-        changed = np.flatnonzero((codes != before) | ~on_time)
+        corrects = _may_correct(connection, subject, found, late)[order]
+        changed = np.flatnonzero(np.where(on_time, codes != before, corrects))
         stays = {(subject.name, int(gpus[at])): int(codes[at]) for at in changed if on_time[at]}
         np.maximum.at(newest, position, found.last_us)
         reach = zip(hosts.tolist(), newest.tolist(), strict=True)
@@ -209,6 +213,11 @@ class _Told:
             )  # fmt: skip
         return cls(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
+    @property
+    def until_us(self) -> NDArray[np.int64]:
+        """Where what a late message tells ends, clocks being no better than half a tick."""
+        return self.last_us + self.spacing_us + self.spacing_us // 2
+
     def row(self, subject: Subject, at: int, *, late: bool) -> Row:
         """Return the parameters of `put_state`."""
         until_us = int(self.last_us[at] + self.spacing_us[at])
@@ -221,6 +230,29 @@ class _Told:
             "until_at": timestamp(until_us) if late else None,
             "slack": timedelta(microseconds=int(self.spacing_us[at]) // 2),
         }
+
+
+def _may_correct(
+    connection: Connection, subject: Subject, found: _Told, late: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return which late messages can change an interval; after an outage nearly none of them can.
+
+    What was normal only takes from intervals: those that are stored, and those of this batch.
+    """
+    normal = late & (found.codes == OK)
+    if not normal.any():
+        return late
+    span = {
+        "host_ids": np.unique(found.hosts[normal]).tolist(),
+        "subject": subject.name,
+        "from_at": timestamp(int(found.from_us[normal].min())),
+        "until_at": timestamp(int(found.until_us[normal].max())),
+    }
+    stored = [row[0] for row in connection.execute(_STATES["states_within"], span)]
+    with_intervals = np.concatenate(
+        [np.array(stored, dtype=np.int64), found.gpus[found.codes > OK]]
+    )
+    return late & ((found.codes > OK) | np.isin(found.gpus, with_intervals))
 
 
 def _losses(events: Iterable[Row]) -> Iterable[Row]:

@@ -13,6 +13,15 @@ select host_id, time, slow_time
 from host_state
 where host_id = any(%(host_ids)s);
 
+-- name: states_within
+-- Accelerators of some hosts that were not normal somewhere in a span of time.
+select distinct gpu_id
+from state_intervals
+where host_id = any(%(host_ids)s)
+    and subject = %(subject)s
+    and started_at < %(until_at)s
+    and (ended_at is null or ended_at >= %(from_at)s);
+
 -- name: put_state
 -- A state from a time until another.
 select put_state(

@@ -120,3 +120,39 @@ def test_events_of_loss_and_return_open_and_close(shelf: Shelf) -> None:
     shelf.store(Stream.SAMPLES, message(host, 4))
     shelf.replay()
     assert [row[2:] for row in shelf.rows(INTERVALS)] == [("lost", at(5), at(14))]
+
+
+def test_a_site_that_slows_down_at_once_takes_few_locks(shelf: Shelf) -> None:
+    hosts = [FakeHost(f"node-{number}", gpus=64) for number in range(4)]
+    shelf.store(Stream.SAMPLES, *(message(host, 0) for host in hosts))
+    with shelf.connection.transaction():
+        shelf.connection.execute(
+            "select put_state(host_id, gpu_id, 'slowdown', 'heat', now(), null, '0 s') "
+            "from accelerators"
+        )
+        held = (
+            "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
+        )
+        assert shelf.connection.execute(held).fetchone() in [(4,), (5,)]
+    assert shelf.one("select count(*) from state_intervals") == 4 * 64
+
+
+def test_what_was_normal_and_comes_late_asks_nothing_of_the_database(shelf: Shelf) -> None:
+    calm, hot = FakeHost("calm"), FakeHost("hot")
+    late = [message(host, 0) for host in (calm, hot)]
+    shelf.store(Stream.SAMPLES, message(calm, 1), message(hot, 1, reasons=HEAT))
+    count = "alter function put_state rename to put_state_really"
+    shelf.connection.execute("create table asked (gpu integer)")
+    shelf.connection.execute(count)
+    shelf.connection.execute(
+        "create function put_state(host integer, gpu integer, told_subject text, told_state text, "
+        "from_at timestamptz, until_at timestamptz, slack interval) returns void "
+        "language sql begin atomic insert into asked values (gpu); "
+        "select put_state_really(host, gpu, told_subject, told_state, from_at, until_at, slack); "
+        "end"
+    )
+    shelf.store(Stream.SAMPLES, *late)
+    asked = "select distinct host_id from asked join accelerators on gpu_id = gpu"
+    names = f"select host from hosts where host_id in ({asked})"
+    assert shelf.rows(names) == [("hot",)], "its interval begins within half a tick"
+    assert shelf.one("select count(*) from state_intervals where state = 'heat'") == hot.gpus
