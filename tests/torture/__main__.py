@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
 def _one(arguments: argparse.Namespace) -> int:
     keeps_log = arguments.stack == "full"
     plan = schedule.make(arguments.seed, arguments.seconds, keeps_log=keeps_log)
+    if arguments.mutant:
+        plan = plan.without_rewinds()
     print("\n".join(plan.lines()), flush=True)
     if arguments.show:
         return 0

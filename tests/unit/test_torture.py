@@ -90,3 +90,11 @@ def test_every_mutant_finds_what_it_breaks() -> None:
     code = "from tests.torture import mutants; [m() for m in mutants.COLLECTORS.values()]"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     assert len(set(mutants.NAMES)) == len(mutants.NAMES)
+
+
+def test_a_mutants_schedule_has_nothing_that_makes_its_losses_good() -> None:
+    plan = schedule.make(8, 60.0, keeps_log=False)
+    kinds = set(plan.without_rewinds().by_kind())
+    assert set(plan.by_kind()) - kinds <= set(schedule.REWINDS)
+    assert kinds
+    assert not kinds & set(schedule.REWINDS)
