@@ -75,7 +75,7 @@ def assemble(
         windows: which sample times are believed.
     """
     batch = Batch()
-    packed = _pack(judged)
+    packed = _pack(judged, senders)
     faults = _time_faults(packed, windows)
     kept = np.zeros(len(judged), dtype=np.bool_)
     for at, (opened, host) in enumerate(zip(judged, senders, strict=True)):
@@ -99,17 +99,22 @@ def assemble(
 
 
 def _pack(
-    judged: Iterable[Opened | Rejected],
+    judged: Sequence[Opened | Rejected], senders: Sequence[Host | None]
 ) -> list[tuple[NDArray[np.intp], PackedSamples]]:
-    """Return the samples by shape, and where each of them stands among all messages."""
+    """Return the samples by shape, and where each of them stands among all messages.
+
+    They are joined host by host: where accelerators are numbered like their hosts, as they are
+    when they are met for the first time, the rows are in the order of a columnstore by that.
+    """
     by_shape: dict[Shape, list[int]] = {}
-    listed = list(judged)
-    for at, item in enumerate(listed):
+    for at, item in enumerate(judged):
         if isinstance(item, Samples):
             by_shape.setdefault(item.shape, []).append(at)
+    host_ids = [0 if host is None else host.host_id for host in senders]
     packed = []
     for shape, positions in by_shape.items():
-        messages = [item for at in positions if isinstance(item := listed[at], Samples)]
+        positions.sort(key=host_ids.__getitem__)
+        messages = [item for at in positions if isinstance(item := judged[at], Samples)]
         group = PackedSamples(shape, messages[0].group, messages)
         packed.append((np.array(positions, dtype=np.intp), group))
     return packed

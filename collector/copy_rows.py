@@ -11,7 +11,9 @@ Owns the format. Which columns go where is for `store.py`'s callers.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ NULL_LENGTH = -1
 EPOCH_OFFSET_US = 946_684_800_000_000
 # A block of rows stays in the processor's cache while its columns are filled in one by one.
 BLOCK_ROWS = 4096
+BLOCK_BYTES = 1 << 20
 _ELEMENT_OIDS = {2: 21, 4: 23, 8: 20}  # int2, int4, int8
 
 
@@ -47,10 +50,10 @@ def timestamps(times_us: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def rows_of(columns: Sequence[Column], count: int) -> Iterator[bytes]:
     """Yield `count` rows in order, in blocks; SIGNATURE and END are for the caller to add."""
-    template = _template(columns, min(count, BLOCK_ROWS))
-    for start in range(0, count, BLOCK_ROWS):
-        part = slice(start, min(start + BLOCK_ROWS, count))
-        yield _block(columns, part, template[: part.stop - part.start])
+    forms = tuple(_form(column) for column in columns)
+    for start in range(0, count, step := len(_template(forms, get_ident()))):
+        part = slice(start, min(start + step, count))
+        yield _block(columns, part, _template(forms, get_ident())[: part.stop - part.start])
 
 
 def rows_of_all(parts: Iterable[tuple[Sequence[Column], int]]) -> Iterator[bytes]:
@@ -59,39 +62,54 @@ def rows_of_all(parts: Iterable[tuple[Sequence[Column], int]]) -> Iterator[bytes
         yield from rows_of(columns, count)
 
 
-def _template(columns: Sequence[Column], count: int) -> NDArray[np.void]:
-    """Return rows with everything in place but the values."""
+# The number type of a column, and how many elements an array of it has; None where all is NULL.
+_Form = tuple[str, int | None] | None
+
+
+def _form(column: Column) -> _Form:
+    if column.values is None:
+        return None
+    number = f">{column.values.dtype.kind}{column.values.dtype.itemsize}"
+    return number, None if column.values.ndim == 1 else column.values.shape[1]
+
+
+@lru_cache(maxsize=16)
+def _template(forms: tuple[_Form, ...], _thread: int) -> NDArray[np.void]:
+    """Return a block of rows with everything in place but the values, which are filled in anew."""
     fields: list[tuple[str, Any]] = [("count", ">i2")]
-    fields += [(f"f{at}", _field_dtype(column)) for at, column in enumerate(columns)]
-    rows = np.zeros(count, dtype=np.dtype(fields))
-    rows["count"] = len(columns)
-    for at, column in enumerate(columns):
-        field = rows[f"f{at}"]
-        if column.values is None:
+    fields += [(f"f{at}", _field_dtype(form)) for at, form in enumerate(forms)]
+    row = np.zeros(1, dtype=np.dtype(fields))
+    row["count"] = len(forms)
+    for at, form in enumerate(forms):
+        field = row[f"f{at}"]
+        if form is None:
             field["length"] = NULL_LENGTH
             continue
         field["length"] = field.dtype.itemsize - 4
-        if column.values.ndim == 2:
-            width = column.values.dtype.itemsize
+        number, elements = form
+        if elements is not None:
+            width = np.dtype(number).itemsize
             field["dimensions"] = 1
             field["oid"] = _ELEMENT_OIDS[width]
-            field["size"] = column.values.shape[1]
+            field["size"] = elements
             field["lower_bound"] = 1
             field["elements"]["length"] = width
-    return rows
+    rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // row.dtype.itemsize))
+    # As bytes without fields a row is copied as one piece of memory.
+    return np.repeat(row.view(f"V{row.dtype.itemsize}"), rows).view(row.dtype)
 
 
-def _field_dtype(column: Column) -> np.dtype[Any]:
-    if column.values is None:
+def _field_dtype(form: _Form) -> np.dtype[Any]:
+    if form is None:
         return np.dtype([("length", ">i4")])
-    number = f">{column.values.dtype.kind}{column.values.dtype.itemsize}"
-    if column.values.ndim == 1:
+    number, elements = form
+    if elements is None:
         return np.dtype([("length", ">i4"), ("value", number)])
     head = [
         (name, ">i4") for name in ("length", "dimensions", "flags", "oid", "size", "lower_bound")
     ]
     element = [("length", ">i4"), ("value", number)]
-    return np.dtype([*head, ("elements", element, (column.values.shape[1],))])
+    return np.dtype([*head, ("elements", element, (elements,))])
 
 
 def _block(columns: Sequence[Column], part: slice, rows: NDArray[np.void]) -> bytes:

@@ -5,13 +5,22 @@ stored before, so the rows are only ever added, and moved to minutes and hours l
 (`compaction.py`).
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collector.copy_rows import Column, timestamps
-from collector.rollup import NONE_HIGH, NONE_LOW, RACK_PERIOD_US, REASONS, THROTTLED_BITS
+from collector.rollup import (
+    NONE_HIGH,
+    NONE_LOW,
+    RACK_PERIOD_US,
+    REASONS,
+    THROTTLED_BITS,
+    reduced,
+)
 from collector.sample_columns import SampleColumns
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Metric
@@ -19,51 +28,61 @@ from telemetry.metrics import Metric
 _STATUS = "reader_status_code"
 
 
-def part_rows(columns: SampleColumns) -> tuple[list[Column], int]:
-    """Return the columns of `gpu_rollup_parts` in its order, and how many rows they hold.
+def part_rows(columns: SampleColumns) -> Iterator[tuple[list[Column], int]]:
+    """Yield columns of `gpu_rollup_parts` in its order, and how many rows they hold.
 
-    A row starts with each message, and where its ticks pass into another minute.
+    A row starts with each message, and where its ticks pass into another minute. Messages are taken
+    together that pass at the same tick, so that a stretch is a slice of all of them.
     """
-    messages, ticks = columns.times_us.shape
-    accelerators = columns.senders.gpu_ids.shape[1]
     minutes = columns.times_us // RACK_PERIOD_US
-    new = np.ones((messages, ticks), dtype=np.bool_)
-    new[:, 1:] = minutes[:, 1:] != minutes[:, :-1]
-    starts = np.flatnonzero(new)
-    of_message = starts // ticks
-    runs = _Runs(columns, starts, np.diff(starts, append=messages * ticks), accelerators)
+    passes = minutes[:, 1:] != minutes[:, :-1]
+    one_minute = ~passes.any(axis=1)
+    if one_minute.all():
+        yield _rows(_Stretch(columns, None, slice(None)))
+        return
+    forms, form_of = np.unique(passes, axis=0, return_inverse=True)
+    for number, form in enumerate(forms):
+        messages = np.flatnonzero(form_of.reshape(-1) == number)
+        starts = [0, *(np.flatnonzero(form) + 1).tolist(), columns.times_us.shape[1]]
+        for start, stop in pairwise(starts):
+            yield _rows(_Stretch(columns, messages, slice(start, stop)))
+
+
+def _rows(stretch: "_Stretch") -> tuple[list[Column], int]:
     cells = [
-        Column(timestamps(columns.times_us.reshape(-1)[starts])),
-        Column(columns.senders.host_ids[of_message]),
-        Column(columns.senders.gpu_ids[of_message]),
-        Column(runs.lengths().astype(np.int16)),
-        Column(runs.throttled().astype(np.int16)),
-        _without_missing(runs.reduced(np.bitwise_or, REASONS, 0), "i4"),
-        _without_missing(runs.reduced(np.maximum, _STATUS, 0), "i2"),
+        Column(timestamps(stretch.times_us)),
+        Column(stretch.picked(stretch.columns.senders.host_ids)),
+        Column(stretch.picked(stretch.columns.senders.gpu_ids)),
+        Column(stretch.lengths().astype(np.int16)),
+        Column(stretch.throttled().astype(np.int16)),
+        _without_missing(stretch.reduced(np.bitwise_or, REASONS, 0), "i4"),
+        _without_missing(stretch.reduced(np.maximum, _STATUS, 0), "i2"),
     ]
     for metric in CATALOGUE.rollup():
-        cells += runs.sums(metric)
-    return cells, len(starts)
+        cells += stretch.sums(metric)
+    return cells, len(stretch.times_us)
 
 
-class _Runs:
-    """Stretches of ticks of one message and minute; reduced, R stretches x G accelerators."""
+class _Stretch:
+    """The same ticks of some messages (None: of all); reduced, R messages x G accelerators."""
 
     def __init__(
-        self,
-        columns: SampleColumns,
-        starts: NDArray[np.intp],
-        counts: NDArray[np.intp],
-        accelerators: int,
+        self, columns: SampleColumns, messages: NDArray[np.intp] | None, ticks: slice
     ) -> None:
-        self._columns = columns
-        self._starts = starts
-        self._counts = counts
-        self._shape = (len(starts), accelerators)
+        self.columns = columns
+        self._messages = messages
+        self._ticks = ticks
+        self.times_us: NDArray[np.int64] = self.picked(columns.times_us)[:, ticks][:, 0]
+        self._shape = (len(self.times_us), columns.senders.gpu_ids.shape[1])
+        self._length = len(range(*ticks.indices(columns.times_us.shape[1])))
+
+    def picked(self, each: NDArray[Any]) -> NDArray[Any]:
+        """Return what belongs to these messages, of an array with one element a message."""
+        return each if self._messages is None else each[self._messages]
 
     def lengths(self) -> NDArray[np.int64]:
         """Ticks of each stretch, for each accelerator."""
-        return np.broadcast_to(self._counts[:, None], self._shape).astype(np.int64)
+        return np.full(self._shape, self._length, dtype=np.int64)
 
     def throttled(self) -> NDArray[np.int64]:
         """Ticks with a slowdown."""
@@ -73,7 +92,7 @@ class _Runs:
         slow = (values & THROTTLED_BITS) != 0
         if missing is not None:
             slow &= ~missing
-        return np.add.reduceat(slow, self._starts, axis=0, dtype=np.int64)
+        return _over_ticks(np.add, slow, np.int64)
 
     def reduced(
         self, by: np.ufunc, name: str, nothing: int
@@ -83,11 +102,9 @@ class _Runs:
         if values is None:
             return np.zeros(self._shape, dtype=np.int64), np.ones(self._shape, dtype=np.bool_)
         if missing is None:
-            return by.reduceat(values, self._starts, axis=0), None
-        found = by.reduceat(
-            np.where(missing, nothing, values.astype(np.int64)), self._starts, axis=0
-        )
-        return found, np.logical_and.reduceat(missing, self._starts, axis=0)
+            return _over_ticks(by, values), None
+        found = _over_ticks(by, np.where(missing, nothing, values.astype(np.int64)))
+        return found, _over_ticks(np.logical_and, missing)
 
     def sums(self, metric: Metric) -> list[Column]:
         """Return sum, count, minimum and maximum of a metric."""
@@ -97,11 +114,10 @@ class _Runs:
             count, total = nothing, nothing
         elif missing is None:
             count = self.lengths()
-            total = np.add.reduceat(values, self._starts, axis=0, dtype=np.int64)
+            total = _over_ticks(np.add, values, np.int64)
         else:
-            count = np.add.reduceat(~missing, self._starts, axis=0, dtype=np.int64)
-            known = np.where(missing, 0, values)
-            total = np.add.reduceat(known, self._starts, axis=0, dtype=np.int64)
+            count = _over_ticks(np.add, ~missing, np.int64)
+            total = _over_ticks(np.add, np.where(missing, 0, values), np.int64)
         return [
             Column(total.astype(np.int32 if metric.storage == "i2" else np.int64)),
             Column(count.astype(np.int16)),
@@ -110,15 +126,18 @@ class _Runs:
         ]
 
     def _of(self, name: str) -> tuple[NDArray[Any] | None, NDArray[np.bool_] | None]:
-        values, missing = self._columns.values.get(name), self._columns.missing.get(name)
+        values, missing = self.columns.values.get(name), self.columns.missing.get(name)
         if values is None:
             return None, None
-        return _ticks_first(values), None if missing is None else _ticks_first(missing)
+        absent = None if missing is None else self.picked(missing)[:, :, self._ticks]
+        return self.picked(values)[:, :, self._ticks], absent
 
 
-def _ticks_first(cells: NDArray[Any]) -> NDArray[Any]:
-    """Return N x G x T as (N x T) x G, so that a stretch is a block of rows."""
-    return np.ascontiguousarray(cells.transpose(0, 2, 1)).reshape(-1, cells.shape[1])
+def _over_ticks(
+    by: np.ufunc, cells: NDArray[Any], dtype: type[np.generic] | None = None
+) -> NDArray[Any]:
+    """Reduce R x G x T to R x G."""
+    return reduced(by, [cells[:, :, at] for at in range(cells.shape[2])], dtype)
 
 
 def _without_missing(

@@ -83,21 +83,20 @@ def _reduce(metric: Metric, columns: SampleColumns) -> Sums:
     if values is None:
         nothing = np.zeros(ticks, dtype=np.int64)
         return Sums(nothing, nothing, np.full(ticks, NONE_LOW), np.full(ticks, NONE_HIGH))
-    flat = _accelerators_first(values)
     missing = columns.missing.get(metric.name)
     if missing is None:
-        count = np.full(ticks, len(flat), dtype=np.int64)
-        total = flat.sum(axis=0, dtype=np.int64)
         return Sums(
-            total, count, flat.min(axis=0).astype(np.int64), flat.max(axis=0).astype(np.int64)
+            over_accelerators(np.add, values, np.int64),
+            np.full(ticks, values.shape[1], dtype=np.int64),
+            over_accelerators(np.minimum, values).astype(np.int64),
+            over_accelerators(np.maximum, values).astype(np.int64),
         )
-    absent = _accelerators_first(missing)
-    wide = flat.astype(np.int64)
+    wide = values.astype(np.int64)
     return Sums(
-        np.where(absent, 0, wide).sum(axis=0),
-        len(flat) - absent.sum(axis=0, dtype=np.int64),
-        np.where(absent, NONE_LOW, wide).min(axis=0),
-        np.where(absent, NONE_HIGH, wide).max(axis=0),
+        over_accelerators(np.add, np.where(missing, 0, wide)),
+        over_accelerators(np.add, ~missing, np.int64),
+        over_accelerators(np.minimum, np.where(missing, NONE_LOW, wide)),
+        over_accelerators(np.maximum, np.where(missing, NONE_HIGH, wide)),
     )
 
 
@@ -105,17 +104,28 @@ def _throttled(columns: SampleColumns) -> NDArray[np.int64]:
     reasons = columns.values.get(REASONS)
     if reasons is None:
         return np.zeros(columns.times_us.size, dtype=np.int64)
-    slow = (_accelerators_first(reasons) & THROTTLED_BITS) != 0
+    slow = (reasons & THROTTLED_BITS) != 0
     missing = columns.missing.get(REASONS)
     if missing is not None:
-        slow &= ~_accelerators_first(missing)
-    count: NDArray[np.int64] = slow.sum(axis=0, dtype=np.int64)
-    return count
+        slow &= ~missing
+    return over_accelerators(np.add, slow, np.int64)
 
 
-def _accelerators_first(cells: NDArray[Any]) -> NDArray[Any]:
-    """Return N x G x T as G x (N x T): reducing the first axis runs along contiguous memory."""
-    return np.ascontiguousarray(cells.transpose(1, 0, 2)).reshape(cells.shape[1], -1)
+def over_accelerators(
+    by: np.ufunc, cells: NDArray[Any], dtype: type[np.generic] | None = None
+) -> NDArray[Any]:
+    """Reduce N x G x T to N x T, as one dimension."""
+    return reduced(by, [cells[:, at] for at in range(cells.shape[1])], dtype).reshape(-1)
+
+
+def reduced(
+    by: np.ufunc, parts: Sequence[NDArray[Any]], dtype: type[np.generic] | None = None
+) -> NDArray[Any]:
+    """Reduce a few arrays to one, which for so few takes half the time of an axis of an array."""
+    found = parts[0].astype(dtype or parts[0].dtype)
+    for part in parts[1:]:
+        by(found, part, out=found)
+    return found
 
 
 def _bucket(

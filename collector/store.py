@@ -230,7 +230,7 @@ def _merge_rollups(connection: Connection, samples: Sequence[SampleColumns]) -> 
         copy_rows(connection, _ROWS[f"copy_{name}"], rows_of(*rows))
         connection.execute(_ROWS[f"merge_{name}"])
     fast = [part for part in samples if part.group is Group.FAST]
-    sums = rows_of_all(gpu_sums.part_rows(part) for part in fast)
+    sums = rows_of_all(rows for part in fast for rows in gpu_sums.part_rows(part))
     copy_rows(connection, _ROLLUPS["copy_gpu_parts"], sums)
     connection.execute(_ROLLUPS["touch"], derived.touched(fast))
 
