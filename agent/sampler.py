@@ -11,7 +11,7 @@ from agent.accelerators import AcceleratorReading
 from agent.drafts import SampleTick
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Group, Metric
-from telemetry.packing import Reading, pack
+from telemetry.packing import Packer, Reading
 from telemetry.records import Accelerator, ReaderStatus
 from telemetry.wire import layout_of
 
@@ -54,7 +54,7 @@ class Sampler:
             time_us=time_us,
             accelerators=b"".join(reading.uuid for reading in readings),
             layout=columns.layout,
-            body=pack(columns.metrics, [time_us], [rows]),
+            body=columns.packer.pack([time_us], [rows]),
             urgent=urgent,
         )
 
@@ -76,8 +76,8 @@ class Sampler:
 
 
 class _Columns:
-    """The metrics of a message, and the same as bytes."""
+    """The metrics of a message: how they are packed, and themselves as bytes."""
 
     def __init__(self, metrics: tuple[Metric, ...]) -> None:
-        self.metrics = metrics
+        self.packer = Packer(metrics)
         self.layout = layout_of(metrics)

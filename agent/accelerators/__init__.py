@@ -8,9 +8,11 @@ A reader asks the driver and says what it heard. When to ask, on which thread, w
 and what to do with the answer is the sampler's business.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast
+
+import msgspec
 
 from telemetry.metrics import Group
 from telemetry.records import Accelerator, Event, ReaderStatus
@@ -36,16 +38,14 @@ class Inspection:
     missing: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RunningProcess:
+class RunningProcess(msgspec.Struct, frozen=True):
     """A process that holds an accelerator; memory is None where the driver does not say."""
 
     pid: int
     memory_mebibytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AcceleratorReading:
+class AcceleratorReading(msgspec.Struct, frozen=True):
     """One accelerator at one moment. A metric is in exactly one of three places, or not asked.
 
     Attributes:
@@ -59,9 +59,9 @@ class AcceleratorReading:
 
     uuid: bytes
     status: ReaderStatus
-    values: dict[str, int] = field(default_factory=dict)
+    values: dict[str, int] = {}
     unsupported: frozenset[str] = frozenset()
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = {}
     outdated: bool = False
     processes: tuple[RunningProcess, ...] = ()
 

@@ -8,16 +8,17 @@ What is asked stands in `nvidia_sources`, batches in `nvidia_fields`, GPM in `nv
 import logging
 import threading
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import pynvml
 
 from agent.accelerators import AcceleratorReading, Inspection
 from agent.accelerators.nvidia_board import NAMES, Board, Collected
+from agent.accelerators.nvidia_direct import DirectCalls
 from agent.accelerators.nvidia_events import EventWaiter
-from agent.accelerators.nvidia_fields import collect_fields
+from agent.accelerators.nvidia_fields import FieldBatch
 from agent.accelerators.nvidia_gpm import GpmSampler
-from agent.accelerators.nvidia_identity import describe, make_board, read_uuid
+from agent.accelerators.nvidia_identity import describe, make_board
 from agent.accelerators.nvidia_mig import (
     OFFERED,
     InstanceGoneError,
@@ -41,6 +42,21 @@ HOUR_S = 3600.0
 # gives a text that is none.
 BINDING_ERRORS = (IndexError, MemoryError, OverflowError, UnicodeDecodeError)
 
+SECOND_SOURCES = {
+    group: tuple(
+        (name, ask) for name, ask in FALLBACKS.items() if CATALOGUE.by_name[name].group is group
+    )
+    for group in Group
+}
+
+
+class _Asked(NamedTuple):
+    """What is kept ready to ask of one board."""
+
+    direct: DirectCalls
+    fields: dict[Group, FieldBatch]
+    gpm: GpmSampler
+
 
 class NvidiaReader:
     """All NVIDIA boards of this host.
@@ -55,7 +71,7 @@ class NvidiaReader:
         self._nvml = nvml
         self._started = False
         self._boards: list[Board] = []
-        self._gpm: list[GpmSampler] = []
+        self._asked: list[_Asked] = []
         self._gpm_turn = threading.Lock()
         self._events: EventWaiter | None = None
 
@@ -114,29 +130,34 @@ class NvidiaReader:
 
     def _keep(self, board: Board) -> set[str]:
         """Read a board once, for what it does not offer, and keep it; return what it gave."""
-        collected, gpm = Collected(board), GpmSampler(self._nvml, board, self._gpm_turn)
+        nvml, collected = self._nvml, Collected(board)
+        asked = _Asked(
+            DirectCalls(nvml, board),
+            {group: FieldBatch(nvml, board, group) for group in Group},
+            GpmSampler(nvml, board, self._gpm_turn),
+        )
         for group in Group:
-            self._collect(board, group, collected)
-        gpm.collect(collected, self._clock.monotonic_s())
+            self._collect(board, asked, group, collected)
+        asked.gpm.collect(collected, self._clock.monotonic_s())
         self._boards.append(board)
-        self._gpm.append(gpm)
+        self._asked.append(asked)
         return set(collected.values)
 
     def _drop(self, kept: int) -> None:
         """Forget all but the first boards: positions are those of the inventory."""
-        for gpm in self._gpm[kept:]:
-            gpm.free()
-        del self._boards[kept:], self._gpm[kept:]
+        for asked in self._asked[kept:]:
+            asked.gpm.free()
+        del self._boards[kept:], self._asked[kept:]
 
     def read(self, position: int, group: Group) -> AcceleratorReading:
         """Read one group of metrics of the board at that position of the last inspection."""
-        board, gpm = self._boards[position], self._gpm[position]
+        board, asked = self._boards[position], self._asked[position]
         collected = Collected(board)
         try:
-            self._check_identity(board, gpm)
-            self._collect(board, group, collected)
+            self._check_identity(board, asked)
+            self._collect(board, asked, group, collected)
             if group is Group.FAST:
-                gpm.collect(collected, self._clock.monotonic_s())
+                asked.gpm.collect(collected, self._clock.monotonic_s())
             outdated = group is Group.SLOW and self._is_cut_otherwise(board)
         except InstanceGoneError as error:
             collected.failed.update(dict.fromkeys(OFFERED & NAMES[group], str(error)))
@@ -154,7 +175,7 @@ class NvidiaReader:
         instances = find_handles(self._nvml, board)
         return (None if instances is None else frozenset(instances)) != board.cut_into
 
-    def _check_identity(self, board: Board, gpm: GpmSampler) -> None:
+    def _check_identity(self, board: Board, asked: "_Asked") -> None:
         """Find a lost board again, and notice when another sits in its place.
 
         Raises:
@@ -167,30 +188,36 @@ class NvidiaReader:
             return
         try:
             if board.lost:
-                gpm.forget()
+                asked.gpm.forget()
                 board.handle = nvml.nvmlDeviceGetHandleByUUID(board.uuid_text)
                 board.lost = False
-            if read_uuid(nvml, board.handle) != board.uuid_text:
+            if not asked.direct.is_there():
                 raise DeviceLost("another board sits in its place")
         except nvml.NVMLError as error:
             if verdict(error.value) is Verdict.MISMATCH:
                 raise translate(error) from error
             raise DeviceLost(str(error)) from error
 
-    def _collect(self, board: Board, group: Group, collected: Collected) -> None:
+    def _collect(self, board: Board, asked: "_Asked", group: Group, collected: Collected) -> None:
         """Ask every question of a group that the board has not yet said no to."""
-        for call in CALLS[group]:
-            if not board.unsupported.issuperset(call.metrics):
-                self._ask(call.metrics, call.ask, board, collected)
-        for call in HOURLY if group is Group.SLOW else ():
-            if not board.unsupported.issuperset(call.metrics):
-                self._ask_hourly(call, board, collected)
-        collect_fields(self._nvml, board, group, collected)
-        for name in FALLBACKS.keys() & board.unsupported - board.exhausted:
-            if CATALOGUE.by_name[name].group is group:
-                self._ask((name,), FALLBACKS[name], board, collected)
+        if group is Group.FAST:
+            asked.direct.collect(collected)
+        else:
+            self._collect_slow(board, collected)
+        asked.fields[group].collect(collected)
+        for name, ask in SECOND_SOURCES[group]:
+            if name in board.unsupported and name not in board.exhausted:
+                self._ask((name,), ask, board, collected)
                 if name not in collected.values and name not in collected.failed:
                     board.exhausted.add(name)
+
+    def _collect_slow(self, board: Board, collected: Collected) -> None:
+        for call in CALLS:
+            if not board.unsupported.issuperset(call.metrics):
+                self._ask(call.metrics, call.ask, board, collected)
+        for call in HOURLY:
+            if not board.unsupported.issuperset(call.metrics):
+                self._ask_hourly(call, board, collected)
 
     def _ask(self, names: tuple[str, ...], ask: Ask, board: Board, collected: Collected) -> None:
         try:

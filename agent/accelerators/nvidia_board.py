@@ -52,6 +52,15 @@ class Board:
     processes: tuple[RunningProcess, ...] = ()
     instance: Instance | None = None
     cut_into: frozenset[str] | None = None
+    _absent: dict[Group, tuple[int, frozenset[str]]] = field(default_factory=dict)
+
+    def absent(self, group: Group) -> frozenset[str]:
+        """Return what of a group is in `unsupported`, which only ever grows."""
+        kept = self._absent.get(group)
+        if kept is None or kept[0] != len(self.unsupported):
+            kept = len(self.unsupported), frozenset(self.unsupported & NAMES[group])
+            self._absent[group] = kept
+        return kept[1]
 
 
 class Collected:
@@ -86,13 +95,15 @@ class Collected:
 
     def reading(self, group: Group, *, outdated: bool = False) -> AcceleratorReading:
         """Return what was collected, and whether the inventory is not true any more."""
+        absent = self.board.absent(group)
+        # Nearly always they are apart; a second source has a value for what the first has not.
+        if not (absent.isdisjoint(self.values) and absent.isdisjoint(self.failed)):
+            absent = absent - self.values.keys() - self.failed.keys()
         return AcceleratorReading(
             uuid=self.board.uuid,
             status=ReaderStatus.PARTIAL if self.failed else ReaderStatus.WHOLE,
             values=self.values,
-            unsupported=frozenset(
-                (self.board.unsupported & NAMES[group]) - self.values.keys() - self.failed.keys()
-            ),
+            unsupported=absent,
             failed=self.failed,
             outdated=outdated,
             processes=self.board.processes if "processes_count" in self.values else (),

@@ -4,8 +4,9 @@ Owns the batch of a group: which fields are asked, for the board or for each of 
 sorting of entries that each have a verdict of their own.
 """
 
+import ctypes
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from agent.accelerators.nvidia_board import Board, Collected
@@ -30,43 +31,85 @@ class Question(NamedTuple):
     scope: int
 
 
-class Answer(NamedTuple):
-    """One entry of the batch as it came back: type of the value, NVML's code, the union."""
-
-    kind: int
-    code: int
-    union: bytes
+# One entry of the batch as it came back: type of the value, NVML's code, the union.
+Answer = tuple[int, int, bytes]
 
 
-def collect_fields(nvml: Any, board: Board, group: Group, collected: Collected) -> None:
-    """Ask for all fields of a group that the board has not yet said no to.
+class FieldBatch:
+    """The fields of one group that a board has not yet said no to. Used by one thread at a time."""
 
-    A lost board answers with success: some fields say "lost" and the others are stale, so one
-    such verdict makes all of them worthless.
-    """
-    questions = list(_questions(board, group))
-    answers: list[Answer | None] = []
-    for start in range(0, len(questions), ENTRIES_PER_CALL_MAX):
-        part = questions[start : start + ENTRIES_PER_CALL_MAX]
-        asked = [(question.field, question.scope) for question in part]
-        try:
-            found = nvml.nvmlDeviceGetFieldValues(board.handle, asked)
-        except nvml.NVMLError as error:
-            collected.refuse(tuple({question.name for question in part}), error)
-            answers += [None] * len(part)
-        else:
-            # Through the binding's own attributes each entry costs more than its question.
-            answers += map(Answer._make, ENTRY.iter_unpack(memoryview(found).cast("B")))
-    sound: dict[str, list[Answer]] = {}
-    for question, answer in zip(questions, answers, strict=True):
-        if answer is not None:
-            sound.setdefault(question.name, []).append(answer)
-    # All refusals first: a lost board must not leave values behind.
-    told = {name: _told(nvml, name, entries, collected) for name, entries in sound.items()}
-    for name, values in told.items():
-        if values and name not in collected.failed:
-            fold = LINK_FIELDS[name].fold if name in LINK_FIELDS else sum
-            collected.accept(name, fold(values))
+    def __init__(self, nvml: Any, board: Board, group: Group) -> None:
+        self._nvml = nvml
+        self._board = board
+        self._group = group
+        self._handle: Any = None
+        self._refused = -1
+        self._trips: list[_Trip] = []
+
+    def collect(self, collected: Collected) -> None:
+        """Ask for all of them.
+
+        A lost board answers with success: some fields say "lost" and the others are stale, so one
+        such verdict makes all of them worthless.
+        """
+        if self._refused != len(self._board.unsupported) or self._handle is not self._board.handle:
+            self._compile()
+        sound: dict[str, list[Answer]] = {}
+        for trip in self._trips:
+            # Anew each time: what the driver does not fill must not be the answer before.
+            trip.buffer[:] = trip.asked
+            if code := trip.call(*trip.given):
+                names = tuple(dict.fromkeys(trip.names))
+                collected.refuse(names, self._nvml.NVMLError(code))
+                continue
+            for name, answer in zip(trip.names, ENTRY.iter_unpack(trip.buffer), strict=True):
+                if name in sound:
+                    sound[name].append(answer)
+                else:
+                    sound[name] = [answer]
+        # All refusals first: a lost board must not leave values behind.
+        told = [
+            (name, _told(self._nvml, name, entries, collected)) for name, entries in sound.items()
+        ]
+        for name, values in told:
+            if values and name not in collected.failed:
+                fold = LINK_FIELDS[name].fold if name in LINK_FIELDS else sum
+                collected.accept(name, fold(values))
+
+    def _compile(self) -> None:
+        board = self._board
+        questions = list(_questions(board, self._group))
+        self._trips = [
+            _trip(self._nvml, board.handle, questions[start : start + ENTRIES_PER_CALL_MAX])
+            for start in range(0, len(questions), ENTRIES_PER_CALL_MAX)
+        ]
+        self._handle, self._refused = board.handle, len(board.unsupported)
+
+
+class _Trip(NamedTuple):
+    """One call for some of the questions, its answers and what they are about."""
+
+    call: Callable[..., int]
+    given: tuple[Any, ...]
+    buffer: memoryview
+    asked: bytes
+    names: list[str]
+
+
+def _trip(nvml: Any, handle: Any, questions: list[Question]) -> _Trip:
+    entries = (nvml.c_nvmlFieldValue_t * len(questions))()
+    for entry, question in zip(entries, questions, strict=True):
+        entry.fieldId, entry.scopeId = question.field, question.scope
+    try:
+        # The binding's own call allocates and fills all entries anew each time.
+        call = nvml._nvmlGetFunctionPointer("nvmlDeviceGetFieldValues")  # noqa: SLF001
+    except nvml.NVMLError as error:
+        code = int(error.value)
+        call = lambda *_: code  # noqa: E731 - a driver without the function refuses each time
+    given = (handle, ctypes.c_int32(len(questions)), ctypes.byref(entries))
+    names = [question.name for question in questions]
+    buffer = memoryview(entries).cast("B")
+    return _Trip(call, given, buffer, bytes(buffer), names)
 
 
 def _questions(board: Board, group: Group) -> Iterator[Question]:

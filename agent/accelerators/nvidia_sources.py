@@ -1,7 +1,8 @@
 """Which question to NVML gives which metric: one line a metric.
 
-Owns the table. A question is a call, a field of the batch, or a GPM metric; all names are the
-catalogue's. Asking, errors and ranges are the business of `nvidia` and `nvidia_board`.
+Owns the tables but that of `nvidia_direct`. A question is a call, a field of the batch, or a GPM
+metric; all names are the catalogue's. Asking, errors and ranges are the business of `nvidia` and
+`nvidia_board`.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,25 +27,6 @@ class Call(NamedTuple):
 
     metrics: tuple[str, ...]
     ask: Ask
-
-
-def _utilization(nvml: Any, board: Board) -> tuple[int, int]:
-    rates = nvml.nvmlDeviceGetUtilizationRates(board.handle)
-    return rates.gpu, rates.memory
-
-
-def _memory_used(nvml: Any, board: Board) -> tuple[int]:
-    """Version 2 does not count what the driver reserves."""
-    info = nvml.nvmlDeviceGetMemoryInfo(board.handle, nvml.nvmlMemory_v2)
-    return (info.used // MEBIBYTE,)
-
-
-def _temperature(nvml: Any, board: Board) -> tuple[int]:
-    return (nvml.nvmlDeviceGetTemperatureV(board.handle, nvml.NVML_TEMPERATURE_GPU),)
-
-
-def _clock(kind: str) -> Ask:
-    return lambda nvml, board: (nvml.nvmlDeviceGetClockInfo(board.handle, getattr(nvml, kind)),)
 
 
 def _one(function: str) -> Ask:
@@ -94,108 +76,91 @@ def _mebibytes(used_bytes: int | None) -> int | None:
     return None if used_bytes is None else used_bytes // MEBIBYTE
 
 
-CALLS: dict[Group, tuple[Call, ...]] = {
-    Group.FAST: (
-        Call(("utilization_gpu_percent", "utilization_memory_percent"), _utilization),
-        Call(("utilization_encoder_percent",), _first("nvmlDeviceGetEncoderUtilization")),
-        Call(("utilization_decoder_percent",), _first("nvmlDeviceGetDecoderUtilization")),
-        Call(("utilization_jpeg_percent",), _first("nvmlDeviceGetJpgUtilization")),
-        Call(("utilization_ofa_percent",), _first("nvmlDeviceGetOfaUtilization")),
-        Call(("memory_used_mebibytes",), _memory_used),
-        Call(("temperature_gpu_celsius",), _temperature),
-        Call(("temperature_margin_celsius",), _one("nvmlDeviceGetMarginTemperature")),
-        Call(("clock_sm_megahertz",), _clock("NVML_CLOCK_SM")),
-        Call(("clock_memory_megahertz",), _clock("NVML_CLOCK_MEM")),
-        Call(("clock_video_megahertz",), _clock("NVML_CLOCK_VIDEO")),
-        Call(("clock_event_reasons_bitmask",), _one("nvmlDeviceGetCurrentClocksEventReasons")),
-        Call(("performance_state_code",), _one("nvmlDeviceGetPerformanceState")),
+# Of the fast group nothing stands here: that is `nvidia_direct`'s.
+CALLS: tuple[Call, ...] = (
+    Call(("power_limit_milliwatts",), _one("nvmlDeviceGetEnforcedPowerLimit")),
+    Call(("bar1_used_mebibytes",), _bar1),
+    Call(
+        ("ecc_corrected_volatile_count",),
+        memory.total_errors("NVML_MEMORY_ERROR_TYPE_CORRECTED", "NVML_VOLATILE_ECC"),
     ),
-    Group.SLOW: (
-        Call(("power_limit_milliwatts",), _one("nvmlDeviceGetEnforcedPowerLimit")),
-        Call(("bar1_used_mebibytes",), _bar1),
-        Call(
-            ("ecc_corrected_volatile_count",),
-            memory.total_errors("NVML_MEMORY_ERROR_TYPE_CORRECTED", "NVML_VOLATILE_ECC"),
-        ),
-        Call(
-            ("ecc_uncorrected_volatile_count",),
-            memory.total_errors("NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_VOLATILE_ECC"),
-        ),
-        Call(
-            ("ecc_corrected_aggregate_count",),
-            memory.total_errors("NVML_MEMORY_ERROR_TYPE_CORRECTED", "NVML_AGGREGATE_ECC"),
-        ),
-        Call(
-            ("ecc_uncorrected_aggregate_count",),
-            memory.total_errors("NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_AGGREGATE_ECC"),
-        ),
-        Call(
-            ("ecc_dram_corrected_volatile_count",),
-            memory.errors_in(
-                "NVML_MEMORY_LOCATION_DRAM",
-                "NVML_MEMORY_ERROR_TYPE_CORRECTED",
-                "NVML_VOLATILE_ECC",
-            ),
-        ),
-        Call(
-            ("ecc_dram_uncorrected_aggregate_count",),
-            memory.errors_in(
-                "NVML_MEMORY_LOCATION_DRAM",
-                "NVML_MEMORY_ERROR_TYPE_UNCORRECTED",
-                "NVML_AGGREGATE_ECC",
-            ),
-        ),
-        Call(
-            (
-                "sram_threshold_exceeded_flag",
-                "sram_corrected_volatile_count",
-                "sram_parity_aggregate_count",
-                "sram_secded_aggregate_count",
-                "sram_l2_aggregate_count",
-                "sram_sm_aggregate_count",
-                "sram_pcie_aggregate_count",
-                "sram_microcontroller_aggregate_count",
-                "sram_other_aggregate_count",
-            ),
-            memory.sram,
-        ),
-        Call(
-            (
-                "remapped_rows_corrected_count",
-                "remapped_rows_uncorrected_count",
-                "remap_pending_flag",
-                "remap_failed_flag",
-            ),
-            lambda nvml, board: nvml.nvmlDeviceGetRemappedRows(board.handle),
-        ),
-        Call(
-            (
-                "remap_banks_full_count",
-                "remap_banks_high_count",
-                "remap_banks_partial_count",
-                "remap_banks_low_count",
-                "remap_banks_none_count",
-            ),
-            memory.remap_banks,
-        ),
-        Call(("retired_pages_count", "retired_pages_double_bit_count"), memory.retired_pages),
-        Call(("retired_pages_pending_flag",), _one("nvmlDeviceGetRetiredPagesPendingStatus")),
-        Call(("unrepairable_memory_flag",), memory.unrepairable),
-        Call(
-            ("channel_repair_pending_flag", "tpc_repair_pending_flag"),
-            lambda nvml, board: nvml.nvmlDeviceGetRepairStatus(board.handle),
-        ),
-        Call(("pcie_link_generation",), _one("nvmlDeviceGetCurrPcieLinkGeneration")),
-        Call(("pcie_link_width_lanes",), _one("nvmlDeviceGetCurrPcieLinkWidth")),
-        Call(("fabric_state_code", "fabric_health_bitmask", "fabric_status_code"), links.fabric),
-        Call(("fabric_health_code",), links.fabric_health),
-        Call(("processes_count",), _processes),
-        Call(("ecc_enabled_flag",), _first("nvmlDeviceGetEccMode")),
-        Call(("persistence_enabled_flag",), _one("nvmlDeviceGetPersistenceMode")),
-        Call(("mig_enabled_flag",), _first("nvmlDeviceGetMigMode")),
+    Call(
+        ("ecc_uncorrected_volatile_count",),
+        memory.total_errors("NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_VOLATILE_ECC"),
     ),
-}
-
+    Call(
+        ("ecc_corrected_aggregate_count",),
+        memory.total_errors("NVML_MEMORY_ERROR_TYPE_CORRECTED", "NVML_AGGREGATE_ECC"),
+    ),
+    Call(
+        ("ecc_uncorrected_aggregate_count",),
+        memory.total_errors("NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_AGGREGATE_ECC"),
+    ),
+    Call(
+        ("ecc_dram_corrected_volatile_count",),
+        memory.errors_in(
+            "NVML_MEMORY_LOCATION_DRAM",
+            "NVML_MEMORY_ERROR_TYPE_CORRECTED",
+            "NVML_VOLATILE_ECC",
+        ),
+    ),
+    Call(
+        ("ecc_dram_uncorrected_aggregate_count",),
+        memory.errors_in(
+            "NVML_MEMORY_LOCATION_DRAM",
+            "NVML_MEMORY_ERROR_TYPE_UNCORRECTED",
+            "NVML_AGGREGATE_ECC",
+        ),
+    ),
+    Call(
+        (
+            "sram_threshold_exceeded_flag",
+            "sram_corrected_volatile_count",
+            "sram_parity_aggregate_count",
+            "sram_secded_aggregate_count",
+            "sram_l2_aggregate_count",
+            "sram_sm_aggregate_count",
+            "sram_pcie_aggregate_count",
+            "sram_microcontroller_aggregate_count",
+            "sram_other_aggregate_count",
+        ),
+        memory.sram,
+    ),
+    Call(
+        (
+            "remapped_rows_corrected_count",
+            "remapped_rows_uncorrected_count",
+            "remap_pending_flag",
+            "remap_failed_flag",
+        ),
+        lambda nvml, board: nvml.nvmlDeviceGetRemappedRows(board.handle),
+    ),
+    Call(
+        (
+            "remap_banks_full_count",
+            "remap_banks_high_count",
+            "remap_banks_partial_count",
+            "remap_banks_low_count",
+            "remap_banks_none_count",
+        ),
+        memory.remap_banks,
+    ),
+    Call(("retired_pages_count", "retired_pages_double_bit_count"), memory.retired_pages),
+    Call(("retired_pages_pending_flag",), _one("nvmlDeviceGetRetiredPagesPendingStatus")),
+    Call(("unrepairable_memory_flag",), memory.unrepairable),
+    Call(
+        ("channel_repair_pending_flag", "tpc_repair_pending_flag"),
+        lambda nvml, board: nvml.nvmlDeviceGetRepairStatus(board.handle),
+    ),
+    Call(("pcie_link_generation",), _one("nvmlDeviceGetCurrPcieLinkGeneration")),
+    Call(("pcie_link_width_lanes",), _one("nvmlDeviceGetCurrPcieLinkWidth")),
+    Call(("fabric_state_code", "fabric_health_bitmask", "fabric_status_code"), links.fabric),
+    Call(("fabric_health_code",), links.fabric_health),
+    Call(("processes_count",), _processes),
+    Call(("ecc_enabled_flag",), _first("nvmlDeviceGetEccMode")),
+    Call(("persistence_enabled_flag",), _one("nvmlDeviceGetPersistenceMode")),
+    Call(("mig_enabled_flag",), _first("nvmlDeviceGetMigMode")),
+)
 # Slow metrics whose answer is kept for an hour: asking reads the board's flash memory.
 HOURLY: tuple[Call, ...] = (Call(("inforom_valid_flag",), _inforom_valid),)
 

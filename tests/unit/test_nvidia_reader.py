@@ -7,6 +7,7 @@ import pytest
 
 from agent.accelerators import AcceleratorReading, nvidia_fields, nvidia_gpm
 from agent.accelerators.nvidia import NvidiaReader
+from agent.accelerators.nvidia_direct import DIRECT
 from agent.accelerators.nvidia_sources import (
     CALLS,
     FALLBACKS,
@@ -31,7 +32,8 @@ def fast(nvidia_reader: NvidiaReader, position: int = 0) -> AcceleratorReading:
 
 def test_each_metric_of_the_catalogue_has_a_source_in_its_own_group() -> None:
     for group in Group:
-        sourced = [name for call in CALLS[group] for name in call.metrics] + list(FIELDS[group])
+        calls = DIRECT if group is Group.FAST else CALLS
+        sourced = [name for call in calls for name in call.metrics] + list(FIELDS[group])
         sourced += GPM if group is Group.FAST else list(LINK_FIELDS)
         sourced += [n for call in HOURLY for n in call.metrics] if group is Group.SLOW else []
         names = {metric.name for metric in CATALOGUE.group(group)} - OF_THE_AGENT
@@ -187,7 +189,7 @@ def test_a_permission_that_is_missing_is_no_failure_of_each_tick(
 def test_f01_stale_fields_of_a_lost_board_are_not_taken_for_values(
     nvidia_reader: NvidiaReader, nvidia_host: SimulatedDriver
 ) -> None:
-    nvidia_host.gpus[0].lost = True
+    nvidia_host.lose(0, xid=None)
     reading = fast(nvidia_reader)
     assert reading.status is ReaderStatus.LOST
     assert not reading.values

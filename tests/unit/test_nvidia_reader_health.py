@@ -1,5 +1,7 @@
 """What a board says about its own health: memory, links, modes, each with its own verdict."""
 
+import ctypes
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -154,19 +156,19 @@ def test_a_field_that_fails_spoils_its_own_metric_only(
 def test_all_fields_of_a_group_take_one_call(
     nvidia_reader: NvidiaReader, bind: Bind, nvidia_host: SimulatedDriver, group: Group
 ) -> None:
-    nvml = bind(nvidia_host)
-    asked: list[int] = []
-    original = nvml.nvmlDeviceGetFieldValues
+    nvml, asked = bind(nvidia_host), list[int]()
+    library = nvml.nvmlLib
+    original = library.nvmlDeviceGetFieldValues
 
-    def counted(handle: object, fields: list[tuple[int, int]]) -> object:
-        asked.append(len(fields))
-        return original(handle, fields)
+    def counted(handle: object, count: ctypes.c_int32, values: object) -> int:
+        asked.append(count.value)
+        return int(original(handle, count, values))
 
-    nvml.__dict__["nvmlDeviceGetFieldValues"] = counted
-    try:
-        nvidia_reader.read(0, group)
-    finally:
-        nvml.__dict__["nvmlDeviceGetFieldValues"] = original
+    library.nvmlDeviceGetFieldValues = counted
+    nvml._nvmlGetFunctionPointer_cache.clear()
+    nvidia_reader.open()
+    asked.clear()
+    nvidia_reader.read(0, group)
     assert len(asked) == 1
     assert asked[0] >= len(FIELDS[group]) - 2  # Grace's two are not asked again
 
