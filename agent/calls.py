@@ -9,10 +9,10 @@ up the exit.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
-from queue import Empty, SimpleQueue
-from typing import Generic, NoReturn, Protocol, TypeVar
+from queue import SimpleQueue
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from telemetry.clock import Clock
 
@@ -110,9 +110,9 @@ class ThreadedCalls:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._threads = 0
-        self._waiting: SimpleQueue[_Call | None] = SimpleQueue()
-        # By number: the last call of that number, over or not.
-        self._last: dict[int, _Call] = {}
+        self._waiting: SimpleQueue[_Batch | None] = SimpleQueue()
+        # By number: the batch whose call of that number has not come back.
+        self._hanging: dict[int, _Batch] = {}
 
     def begin(self, job: Callable[[], ResultT]) -> Pending[ResultT]:
         """Start the call on a thread of its own."""
@@ -125,26 +125,25 @@ class ThreadedCalls:
     ) -> list[ResultT | None]:
         """Make the calls; one that still hangs from an earlier time is left out."""
         until_s = self._clock.monotonic_s() + deadline_s
-        hanging = {number for number, call in self._last.items() if not call.pending.done()}
-        asked = [number for number in range(len(jobs)) if number not in hanging]
+        self.hung()
+        asked = [number for number in range(len(jobs)) if number not in self._hanging]
         if not asked:
             return [None] * len(jobs)
-        batch = _Batch(len(asked))
-        answers: dict[int, Pending[ResultT]] = {}
-        for number in asked:
-            answers[number] = Pending[ResultT]()
-            call = self._last[number] = _Call(batch, answers[number], jobs[number])
-            self._waiting.put(call)
-        self._need(len(hanging) + 1)
-        self._await(batch, until_s, len(jobs))
-        return [
-            answers[number].result() if number in answers and answers[number].done() else None
-            for number in range(len(jobs))
-        ]
+        batch = _Batch(jobs, asked)
+        self._need(len(self._hanging) + 1)
+        self._waiting.put(batch)
+        if not self._await(batch, until_s, len(jobs)):
+            self._hanging |= dict.fromkeys(batch.give_up(), batch)
+        if batch.error is not None:
+            raise batch.error
+        return list(batch.results)
 
     def hung(self) -> bool:
         """Whether a call has not come back."""
-        return any(not call.pending.done() for call in self._last.values())
+        for number, batch in list(self._hanging.items()):
+            if number not in batch.under_way:
+                del self._hanging[number]
+        return bool(self._hanging)
 
     def close(self) -> None:
         """Let the threads end; those that hang end with the process."""
@@ -152,23 +151,17 @@ class ThreadedCalls:
             self._waiting.put(None)
         self._threads = 0
 
-    def _await(self, batch: "_Batch", until_s: float, threads_max: int) -> None:
+    def _await(self, batch: "_Batch", until_s: float, threads_max: int) -> bool:
+        """Wait for all answers; False when some did not come."""
         while True:
             left_s = max(0.0, until_s - self._clock.monotonic_s())
             if batch.over.wait(min(SLOW_S, left_s)):
-                return
+                return True
             if left_s <= SLOW_S:
-                break
-            if not self._waiting.empty():
+                return False
+            if batch.unbegun():
                 self._need(min(threads_max, self._threads + 1))
-        # What nobody has begun is not begun for a tick that is over.
-        while True:
-            try:
-                call = self._waiting.get_nowait()
-            except Empty:
-                return
-            if call is not None:
-                call.withdraw()
+                self._waiting.put(batch)
 
     def _need(self, threads: int) -> None:
         while self._threads < threads:
@@ -177,41 +170,54 @@ class ThreadedCalls:
             threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def _work(self) -> None:
-        while (call := self._waiting.get()) is not None:
-            call.make()
+        while (batch := self._waiting.get()) is not None:
+            batch.work()
 
 
 class _Batch:
-    """Calls that somebody waits for together."""
+    """Calls that somebody waits for together; any number of threads make them.
 
-    def __init__(self, count: int) -> None:
+    Attributes:
+        results: by number; None for what was not made, or not yet.
+        error: what one of them raised.
+        over: that all have come back.
+        under_way: numbers of calls that were begun and have not come back.
+    """
+
+    def __init__(self, jobs: Sequence[Callable[[], Any]], asked: Sequence[int]) -> None:
+        self.results: list[Any] = [None] * len(jobs)
+        self.error: BaseException | None = None
         self.over = threading.Event()
-        self._left = count
+        self.under_way: set[int] = set()
+        self._jobs = jobs
+        self._unbegun = deque(asked)
+        self._left = len(asked)
         self._lock = threading.Lock()
 
-    def answered(self) -> None:
-        """Note that one of them has come back."""
+    def work(self) -> None:
+        """Make the calls that nobody else makes, one after the other."""
+        while True:
+            with self._lock:
+                if not self._unbegun:
+                    return
+                number = self._unbegun.popleft()
+                self.under_way.add(number)
+            try:
+                self.results[number] = self._jobs[number]()
+            except BaseException as error:  # noqa: BLE001 - whoever asked gets it
+                self.error = error
+            with self._lock:
+                self.under_way.discard(number)
+                self._left -= 1
+                if self._left == 0:
+                    self.over.set()
+
+    def unbegun(self) -> bool:
+        """Whether there are calls for another thread."""
+        return bool(self._unbegun)
+
+    def give_up(self) -> set[int]:
+        """Return the calls that hang, and begin no other for a tick that is over."""
         with self._lock:
-            self._left -= 1
-            if self._left == 0:
-                self.over.set()
-
-
-class _Call:
-    """One call of a batch."""
-
-    def __init__(
-        self, batch: _Batch, pending: Pending[ResultT], job: Callable[[], ResultT]
-    ) -> None:
-        self._batch = batch
-        self.pending: Pending[object] = pending  # type: ignore[assignment] # only asked if done
-        self._make: Callable[[], None] = partial(pending.run, job)
-
-    def make(self) -> None:
-        """Make the call, on the thread that came for it."""
-        self._make()
-        self._batch.answered()
-
-    def withdraw(self) -> None:
-        """Do not make it any more."""
-        self.pending.run(lambda: None)
+            self._unbegun.clear()
+            return set(self.under_way)

@@ -92,13 +92,16 @@ class Outbox:
         if not drafts:
             return
         with self._lock:
+            before = self._keeper.spool, self._keeper.spool.added
             self._keeper.return_to_disk()
             try:
                 self._write(drafts)
             except SPOOL_ERRORS as error:
                 self._fall_back(error)
                 self._write(drafts)
-        self._changed()
+            more = (self._keeper.spool, self._keeper.spool.added) != before
+        if more:  # Nobody need wake for a tick that waits for others.
+            self._changed()
 
     def flush(self) -> None:
         """Make messages of the ticks that still wait for others."""

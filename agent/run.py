@@ -5,6 +5,7 @@ read is written, the message that the agent stops is the last one, and what coul
 few seconds stays in the spool for the next start.
 """
 
+import gc
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -103,10 +104,16 @@ class Agent:
             raise self._failure
 
     def _read(self, stop: StopSignal) -> None:
+        settled = False
         schedule = Schedule(self._plan.sample_interval_s, self._clock.monotonic_s())
         while not stop.wait(schedule.wait_s(self._clock.monotonic_s())):
             self._counters.add("ticks_missed", schedule.advance(self._clock.monotonic_s()))
             self._put(self._observer.tick())
+            if not settled:
+                # What is there now stays; the collector need not look at it ever again.
+                settled = True
+                gc.collect()
+                gc.freeze()
 
     def _write(self) -> None:
         while (drafts := self._inbox.take()) is not None:

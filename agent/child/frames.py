@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from agent.accelerators import AcceleratorReading, Inspection
+from agent.accelerators import Inspection
+from agent.child.compact import Readings
 from telemetry.errors import DecodeError
 from telemetry.metrics import Group
 from telemetry.records import Event
@@ -41,13 +42,6 @@ class NotOpened(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
     why: str
     mismatch: bool
-
-
-class Readings(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """From the child: one reading a position that was asked for; None where none came in time."""
-
-    number: int
-    readings: list[AcceleratorReading | None]
 
 
 class Events(msgspec.Struct, frozen=True, array_like=True, tag=True):

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.accelerators import AcceleratorReading, Inspection
-from agent.child.frames import Answer, Channel, Events, NotOpened, Opened, Read, Readings
+from agent.child.compact import Readings, Unfolder
+from agent.child.frames import Answer, Channel, Events, NotOpened, Opened, Read
 from telemetry import settings
 from telemetry.clock import Clock
 from telemetry.errors import DecodeError, PermanentError, RetryableError
@@ -59,6 +60,8 @@ class Child:
         self._answer: Opened | NotOpened | None = None
         self._trouble = ""
         self._number = 0
+        self._unfolder = Unfolder()
+        self._readings: list[AcceleratorReading | None] = []
         self._owed: int | None = None
         self._leave_by_s: float | None = None
         self._killed = False
@@ -105,8 +108,8 @@ class Child:
                 break
             if isinstance(answer, Readings) and answer.number == self._owed:
                 self._owed = None
-                if len(answer.readings) == len(positions):
-                    return answer.readings
+                if len(self._readings) == len(positions):
+                    return self._readings
         return nothing
 
     def serving(self) -> bool:
@@ -179,6 +182,8 @@ class Child:
     def _receive(self, timeout_s: float) -> Answer | None:
         try:
             answer: Answer | None = self._ask.receive(timeout_s)
+            if isinstance(answer, Readings):
+                self._readings = self._unfolder.unfold(answer)
         except EOFError:
             self._trouble = "the process that reads the driver ended"
             self.leave()

@@ -6,6 +6,7 @@ that is under way: a process that is killed while it samples activity counters h
 hanging, and so a signal to end is left to the parent, which gets it too.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -20,7 +21,8 @@ from typing import cast
 from agent.accelerators import AcceleratorReader, load_reader
 from agent.boards import EventSource
 from agent.calls import ThreadedCalls
-from agent.child.frames import Channel, Events, NotOpened, Opened, Read, Readings
+from agent.child.compact import Folder
+from agent.child.frames import Channel, Events, NotOpened, Opened, Read
 from agent.counters import Counters
 from telemetry import logs
 from telemetry.clock import Clock, SystemClock
@@ -69,6 +71,7 @@ class _Child:
         self._tell = tell
         self._clock = clock
         self._calls = ThreadedCalls(clock)
+        self._folder = Folder()
         self._ending = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -83,9 +86,12 @@ class _Child:
                 # Only a child that is asked tells: until then another one does.
                 self._watcher = threading.Thread(target=self._watch, name="events", daemon=True)
                 self._watcher.start()
+                # What is there now stays; the collector need not look at it ever again.
+                gc.collect()
+                gc.freeze()
             jobs = [partial(self._reader.read, at, asked.group) for at in asked.positions]
             readings = self._calls.gather(jobs, DEADLINE_SHARE * asked.deadline_s)
-            self._ask.send(Readings(asked.number, readings))
+            self._ask.send(self._folder.fold(asked.number, readings))
 
     def end(self) -> None:
         """Let go of the driver, if it lets go."""

@@ -266,3 +266,13 @@ def test_ranges_join_only_what_follows_each_other() -> None:
         (1, 7, 7),
         (2, 4, 4),
     ]
+
+
+def test_who_sends_is_not_woken_for_a_tick_that_waits_for_others(make_outbox: MakeOutbox) -> None:
+    outbox, woken = make_outbox(), list[int]()
+    outbox.on_change(lambda: woken.append(1))
+    for number in range(9):
+        outbox.write([make_tick(number)])
+    assert not woken
+    outbox.write([make_tick(9)])
+    assert woken == [1]
