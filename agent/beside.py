@@ -9,11 +9,12 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.accelerators import AcceleratorReading
 from agent.drafts import Draft, EventDraft
 from agent.exposition import Exposition
-from agent.exposition_server import ExpositionServer, ExpositionSettings
+from agent.exposition_settings import ExpositionSettings
 from agent.host.health import HostHealth, HostSettings
 from agent.kernel_log.witness import KernelLogSettings, KernelLogWitness
 from agent.witnesses import Witnesses
@@ -22,6 +23,9 @@ from agent.xid_join import XidJoiner, XidSettings
 from telemetry.clock import Clock
 from telemetry.metrics import Group
 from telemetry.records import Event, Heartbeat, Inventory
+
+if TYPE_CHECKING:
+    from agent.exposition_server import ExpositionServer
 
 # What a heartbeat has room for, beside what the agent counts about itself.
 COUNTS_MAX = 44
@@ -67,11 +71,7 @@ class Beside:
             else None
         )
         self._exposition = Exposition(host, interval_s)
-        self._server = (
-            ExpositionServer(settings.prometheus_listen, self._render)
-            if settings.prometheus_listen
-            else None
-        )
+        self._server = _serving(settings.prometheus_listen, self._render)
 
     def works(self) -> dict[str, Callable[[threading.Event], None]]:
         """Return by name what wants a thread of its own, until the event it is given."""
@@ -138,3 +138,12 @@ class Beside:
 
     def _render(self) -> str:
         return self._exposition.render(self._clock.monotonic_s())
+
+
+def _serving(listen: str, render: Callable[[], str]) -> "ExpositionServer | None":
+    if not listen:
+        return None
+    # An HTTP server, and all that it needs, for an agent that serves.
+    from agent.exposition_server import ExpositionServer  # noqa: PLC0415
+
+    return ExpositionServer(listen, render)

@@ -12,9 +12,8 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from agent.accelerators import AcceleratorReader, AcceleratorReading, load_reader
 from agent.counters import Counters
@@ -26,6 +25,11 @@ from telemetry.clock import Clock, SystemClock
 from telemetry.errors import ConfigError, RetryableError
 from telemetry.metrics import Group
 from telemetry.stop import StopSignal
+
+if TYPE_CHECKING:
+    from agent.child.boards import ChildBoards
+    from agent.kafka_client import Signer
+    from agent.run import Agent
 
 # Activity counters are the difference of two readings at least 0.1 s apart.
 WARM_UP_S = 0.5
@@ -113,16 +117,7 @@ def _send(
     clock: Clock,
     stop: StopSignal,
 ) -> int:
-    # Kafka's client is imported only by an agent that sends.
-    from agent.beside import Beside  # noqa: PLC0415
     from agent.child.boards import ChildBoards  # noqa: PLC0415
-    from agent.kafka import KafkaSink  # noqa: PLC0415
-    from agent.kafka_client import Signer  # noqa: PLC0415
-    from agent.observer import Plan  # noqa: PLC0415
-    from agent.outbox import Outbox  # noqa: PLC0415
-    from agent.queues import load_sources  # noqa: PLC0415
-    from agent.run import Agent, Parts  # noqa: PLC0415
-    from agent.spool_file import SpoolFile  # noqa: PLC0415
 
     chosen.client_options()  # what is wrong with its files is said before anything starts
     signer: Signer | None = None
@@ -132,6 +127,37 @@ def _send(
 
         signer = KeySigner(read_key_file(Path(chosen.signing_key_file)))
     counters = Counters()
+    boards = ChildBoards(child, clock, counters)
+    # The first sample waits for the driver, and the driver takes as long as the rest of the agent.
+    boards.start_early()
+    try:
+        agent = _assemble(chosen, identity, boards, clock, counters, signer)
+    except BaseException:
+        boards.close()
+        raise
+    agent.run(stop)
+    return 0
+
+
+def _assemble(
+    chosen: AgentSettings,
+    identity: Identity,
+    boards: "ChildBoards",
+    clock: Clock,
+    counters: Counters,
+    signer: "Signer | None",
+) -> "Agent":
+    # Kafka's client is imported only by an agent that sends, and takes long.
+    from importlib.metadata import version  # noqa: PLC0415
+
+    from agent.beside import Beside  # noqa: PLC0415
+    from agent.kafka import KafkaSink  # noqa: PLC0415
+    from agent.observer import Plan  # noqa: PLC0415
+    from agent.outbox import Outbox  # noqa: PLC0415
+    from agent.queues import load_sources  # noqa: PLC0415
+    from agent.run import Agent, Parts  # noqa: PLC0415
+    from agent.spool_file import SpoolFile  # noqa: PLC0415
+
     queues = load_sources(chosen.queue_endpoints)
     outbox = Outbox(
         identity,
@@ -159,10 +185,10 @@ def _send(
         inventory_interval_s=chosen.inventory_interval_s,
         signed=signer is not None,
     )
-    agent = Agent(
+    return Agent(
         plan,
         Parts(
-            ChildBoards(child, clock, counters),
+            boards,
             outbox,
             sink,
             queues,
@@ -184,5 +210,3 @@ def _send(
         read_deadline_s=chosen.read_deadline_s,
         queue_interval_s=chosen.queue_interval_s,
     )
-    agent.run(stop)
-    return 0

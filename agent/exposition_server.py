@@ -10,12 +10,9 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Annotated, Any
-
-from msgspec import Meta
+from typing import Any
 
 from telemetry.errors import ConfigError
 
@@ -25,20 +22,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 REQUESTS_AT_ONCE_MAX = 4
 REQUEST_TIMEOUT_S = 5.0
 LOOPBACK = "127.0.0.1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExpositionSettings:
-    """Whether the agent may be asked."""
-
-    prometheus_listen: Annotated[
-        str,
-        Meta(
-            pattern=r"^$|^(\[[0-9a-fA-F:]+\]|[0-9.]*):[0-9]{1,5}$",
-            description="serve Prometheus text on ADDRESS:PORT, or :PORT for loopback; "
-            "empty: the agent listens on nothing",
-        ),
-    ] = ""
 
 
 class ExpositionServer:

@@ -36,6 +36,7 @@ class ChildBoards:
         self._counters = counters
         self._current: Child | None = None
         self._fallen: Child | None = None
+        self._early: Child | None = None
         self._children: list[Child] = []
         self._inlet = EventInlet(counters)
         self._note = ""
@@ -45,8 +46,15 @@ class ChildBoards:
         self._tidy()
         return self._current is not None
 
+    def start_early(self) -> None:
+        """Start the first child now, so that the driver is opened while an agent still loads."""
+        self._early = self.open()
+
     def open(self) -> Child | None:
         """Start a child that opens the driver; None while two are there that do not end."""
+        early, self._early = self._early, None
+        if early is not None:
+            return early
         self._tidy()
         if len(self._children) >= CHILDREN_MAX:
             return None
