@@ -30,15 +30,20 @@ HostCall = Callable[..., int]
 HANDLE_BASE = 0x7F00_0000_0000
 HANDLE_STEP = 0x1000
 
+# A structure's fields without the binding's conversion of texts, which costs more than the answer.
+get_field = object.__getattribute__
+set_field = object.__setattr__
+
 _BYREF: Any = type(ctypes.byref(ctypes.c_int()))
 
 
 def target(argument: Any) -> Any:
     """Return the object that a pointer argument points to; None for a null pointer."""
-    if argument is None:
-        return None
-    if isinstance(argument, _BYREF):
+    try:
         return argument._obj  # noqa: SLF001 - the only way from a byref to its object
+    except AttributeError:
+        if argument is None:
+            return None
     if isinstance(argument, ctypes.Array):
         return argument
     if isinstance(argument, ctypes._Pointer):  # noqa: SLF001 - the base of all pointer types
@@ -48,7 +53,10 @@ def target(argument: Any) -> Any:
 
 def put(argument: Any, value: float) -> int:
     """Write one number through a pointer."""
-    target(argument).value = value
+    try:
+        argument._obj.value = value  # noqa: SLF001 - as `target`, without a call more
+    except AttributeError:
+        target(argument).value = value
     return SUCCESS
 
 
@@ -68,7 +76,7 @@ def number(argument: Any) -> int:
 
 def has_version(structure: Any, *versions: int) -> bool:
     """Whether a structure says that it is one of these versions."""
-    return structure.version in versions
+    return get_field(structure, "version") in versions
 
 
 def handle_value(slot: int) -> int:

@@ -103,6 +103,9 @@ FIELD_LINK_STATE = 165
 FIELDS_BIT_ERRORS = frozenset({218, 220, 222, 293})
 
 
+_UNSOUGHT: Any = object()
+
+
 def _of_link(gpu: SimulatedGpu, field: int, link: int) -> tuple[int, Getter] | None:
     """Return what one link says, or None for a link that the board does not have."""
     if not 0 <= link < gpu.profile.links.nvlink_count:
@@ -110,26 +113,37 @@ def _of_link(gpu: SimulatedGpu, field: int, link: int) -> tuple[int, Getter] | N
     if field == FIELD_LINK_STATE:
         return UNSIGNED, lambda gpu: int(link not in gpu.links_down)
     if field in FIELDS_BIT_ERRORS:
-        rate = NO_BIT_ERRORS if link else gpu.counters.nvlink_bit_error_rate
-        return UNSIGNED_LONG_LONG, lambda _gpu: rate
-    return UNSIGNED_LONG_LONG, (lambda _gpu: 0) if link else LINK_FIELDS[field]
+        return UNSIGNED_LONG_LONG, _no_bit_errors if link else _bit_errors
+    return UNSIGNED_LONG_LONG, _nothing if link else LINK_FIELDS[field]
 
 
-def _scoped_power(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, Getter] | None:
+def _nothing(_gpu: SimulatedGpu) -> int:
+    return 0
+
+
+def _no_bit_errors(_gpu: SimulatedGpu) -> int:
+    return NO_BIT_ERRORS
+
+
+def _bit_errors(gpu: SimulatedGpu) -> int:
+    return gpu.counters.nvlink_bit_error_rate
+
+
+def _scoped_power(field: int, scope: int) -> tuple[int, Getter] | None:
     """Power of the memory is told as an average only, that of a module not at all."""
     if scope == SCOPE_MEMORY and field == FIELD_POWER_AVERAGE:
-        return UNSIGNED, lambda _gpu: round(gpu.physics.memory_power_watts * 1000)
+        return UNSIGNED, lambda gpu: round(gpu.physics.memory_power_watts * 1000)
     return None
 
 
 def _find(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, Getter] | None:
-    if field in gpu.profile.absent_fields or f"field {field}" in gpu.unsupported:
+    if field in gpu.profile.absent_fields:
         return None
     if field in (FIELD_POWER_AVERAGE, FIELD_POWER_INSTANT) and scope in (
         SCOPE_MODULE,
         SCOPE_MEMORY,
     ):
-        return _scoped_power(gpu, field, scope)
+        return _scoped_power(field, scope)
     if field == FIELD_LINK_STATE or field in FIELDS_BIT_ERRORS or field in LINK_FIELDS:
         return _of_link(gpu, field, scope)
     return FIELDS.get(field)
@@ -137,8 +151,10 @@ def _find(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, Getter] | Non
 
 def _fill(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, int, int]:
     """Return type, NVML's code and the value, as the union's eight bytes hold it."""
-    found = _find(gpu, field, scope)
-    if found is None:
+    found = gpu.field_answers.get((field, scope), _UNSOUGHT)
+    if found is _UNSOUGHT:
+        found = gpu.field_answers[field, scope] = _find(gpu, field, scope)
+    if found is None or (gpu.unsupported and f"field {field}" in gpu.unsupported):
         return UNSIGNED, NOT_SUPPORTED, 0
     code = gpu.failing.get(f"field {field}", SUCCESS) if gpu.failing else SUCCESS
     if code:

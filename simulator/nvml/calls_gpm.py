@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 from simulator.nvml.calling import (
@@ -13,6 +14,7 @@ from simulator.nvml.calling import (
     DeviceCall,
     HostCall,
     address_of,
+    get_field,
     has_version,
     put_address,
     target,
@@ -22,14 +24,13 @@ from simulator.nvml.driver import GpmSample, SimulatedDriver
 from simulator.nvml.profile import Links
 
 GPM_VERSION = 1
-# `nvmlGpmMetric_t`: metric id, NVML's code, value, and three texts.
-METRIC = struct.Struct("@IId24x")
-ANSWER, ANSWER_AT = struct.Struct("=Id"), 4
 SAMPLE_BASE = 0x7E00_0000_0000
 SAMPLE_STEP = 0x100
 METRIC_MAX = 477
 # The header asks for 100 ms between two samples.
 APART_S_MIN = 0.1
+# How old what a sample holds may be: a board counts by itself, and is not asked to.
+SAMPLE_REFRESH_S = 0.02
 MEGABYTES_TO_MEBIBYTES = 1e6 / (1 << 20)
 KILOBYTES_TO_MEBIBYTES = 1e3 / (1 << 20)
 
@@ -107,7 +108,7 @@ def take_sample(driver: SimulatedDriver, gpu: SimulatedGpu, sample: Any) -> int:
     number = _number(sample)
     if number not in driver.gpm_samples:
         return INVALID_ARGUMENT
-    driver.advance(gpu.slot, refresh_s=0.001)
+    driver.advance(gpu.slot, refresh_s=SAMPLE_REFRESH_S)
     taken_s = driver.clock.monotonic_s()
     totals = gpu.physics.totals.copy()
     driver.gpm_samples[number] = GpmSample(gpu.slot, taken_s, totals, gpu.profile.links)
@@ -118,23 +119,34 @@ def _metrics_get(driver: SimulatedDriver, request: Any) -> int:
     result = target(request)
     if not has_version(result, GPM_VERSION):
         return ARGUMENT_VERSION_MISMATCH
-    first = driver.gpm_samples.get(_number(result.sample1))
-    second = driver.gpm_samples.get(_number(result.sample2))
+    first = driver.gpm_samples.get(_number(get_field(result, "sample1")))
+    second = driver.gpm_samples.get(_number(get_field(result, "sample2")))
     if first is None or second is None:
         return INVALID_ARGUMENT
-    if first.slot != second.slot or not 0 <= result.numMetrics <= METRIC_MAX:
+    count = get_field(result, "numMetrics")
+    if first.slot != second.slot or not 0 <= count <= METRIC_MAX:
         return INVALID_ARGUMENT
     use = _use_between(first, second)
     # As bytes: the binding's own attributes cost more than the driver that is simulated.
-    start, count = type(result).metrics.offset, result.numMetrics
-    entries = memoryview(result).cast("B")[start : start + count * METRIC.size]
-    asked = [metric for metric, _, _ in METRIC.iter_unpack(entries)]
-    for position, metric in enumerate(asked):
+    asked, answers = _layouts(count)
+    entries, start = memoryview(result).cast("B"), type(result).metrics.offset
+    written: list[float] = []
+    for metric in asked.unpack_from(entries, start):
         getter = METRICS.get(metric)
-        code = NOT_SUPPORTED if getter is None else SUCCESS if use else NO_DATA
-        value = getter(use) if use and getter is not None else 0.0
-        ANSWER.pack_into(entries, position * METRIC.size + ANSWER_AT, code, value)
+        if getter is None:
+            written += metric, NOT_SUPPORTED, 0.0
+        elif use is None:
+            written += metric, NO_DATA, 0.0
+        else:
+            written += metric, SUCCESS, getter(use)
+    answers.pack_into(entries, start, *written)
     return SUCCESS
+
+
+@cache
+def _layouts(count: int) -> tuple[struct.Struct, struct.Struct]:
+    """Return where that many entries hold what is asked, and their answers beside it."""
+    return struct.Struct("=" + "I36x" * count), struct.Struct("=" + "IId24x" * count)
 
 
 def _use_between(first: GpmSample, second: GpmSample) -> Use | None:

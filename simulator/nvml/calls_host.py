@@ -59,6 +59,7 @@ def _shut_down(driver: SimulatedDriver) -> int:
     if not driver.initialised:
         return UNINITIALIZED
     driver.initialised -= 1
+    driver.doubt()
     return SUCCESS
 
 

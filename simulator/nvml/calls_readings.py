@@ -9,9 +9,11 @@ from simulator.nvml.calling import (
     NOT_SUPPORTED,
     SUCCESS,
     DeviceCall,
+    get_field,
     has_version,
     number,
     put,
+    set_field,
     target,
 )
 from simulator.nvml.device import SimulatedGpu
@@ -36,7 +38,8 @@ def _utilization(gpu: SimulatedGpu, rates: Any) -> int:
     if gpu.mig_enabled:
         return NOT_SUPPORTED
     result, load = target(rates), gpu.physics.load
-    result.gpu, result.memory = round(load.activity * 100), round(load.memory_activity * 100)
+    set_field(result, "gpu", round(load.activity * 100))
+    set_field(result, "memory", round(load.memory_activity * 100))
     return SUCCESS
 
 
@@ -60,10 +63,13 @@ def _memory_v2(gpu: SimulatedGpu, info: Any) -> int:
     result, profile = target(info), gpu.profile
     if not has_version(result, MEMORY_V2):
         return ARGUMENT_VERSION_MISMATCH
-    result.total = profile.memory_total_mebibytes * MEBIBYTE
-    result.reserved = profile.memory_reserved_mebibytes * MEBIBYTE
-    result.used = gpu.memory_used_mebibytes * MEBIBYTE
-    result.free = result.total - result.reserved - result.used
+    total = profile.memory_total_mebibytes * MEBIBYTE
+    reserved = profile.memory_reserved_mebibytes * MEBIBYTE
+    used = gpu.memory_used_mebibytes * MEBIBYTE
+    set_field(result, "total", total)
+    set_field(result, "reserved", reserved)
+    set_field(result, "used", used)
+    set_field(result, "free", total - reserved - used)
     return SUCCESS
 
 
@@ -83,9 +89,9 @@ def _temperature_v(gpu: SimulatedGpu, reading: Any) -> int:
     result = target(reading)
     if not has_version(result, TEMPERATURE_V1):
         return ARGUMENT_VERSION_MISMATCH
-    if result.sensorType:
+    if get_field(result, "sensorType"):
         return INVALID_ARGUMENT
-    result.temperature = round(gpu.physics.core_celsius)
+    set_field(result, "temperature", round(gpu.physics.core_celsius))
     return SUCCESS
 
 
@@ -93,7 +99,7 @@ def _margin(gpu: SimulatedGpu, reading: Any) -> int:
     result = target(reading)
     if not has_version(result, MARGIN_V1):
         return ARGUMENT_VERSION_MISMATCH
-    result.marginTemperature = round(gpu.physics.margin_celsius)
+    set_field(result, "marginTemperature", round(gpu.physics.margin_celsius))
     return SUCCESS
 
 

@@ -6,7 +6,7 @@ behaviour is `physics`; turning this into NVML's structures is the business of t
 
 import random
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from simulator.nvml.load import LoadSource
 from simulator.nvml.physics import Physics
@@ -16,6 +16,7 @@ from simulator.nvml.profile import Profile
 PCI_BUSES = (0x1B, 0x43, 0x52, 0x61, 0x9D, 0xC3, 0xD1, 0xDF)
 # The driver averages utilisation over a sixth of a second to a second; half lies between.
 REFRESH_S = 0.5
+NEVER_S = float("-inf")
 LATENCY_MAX_US = 40
 # Above Linux's largest process number, so that none is mistaken for one of this machine.
 PROCESS_BASE = 5_000_000
@@ -120,6 +121,9 @@ class SimulatedGpu:
         failing: the same names, with the NVML error to return.
         garbage: the same names, with the number or bytes to write over the true ones.
         links_down: NVLinks that are down.
+        advanced_s: up to when time has passed, by the driver's clock.
+        field_answers: by field and scope, what `calls_fields` has found to answer with.
+        plain_until_s: until when it answers for itself, by the driver's clock; see `vouch`.
     """
 
     def __init__(
@@ -140,19 +144,21 @@ class SimulatedGpu:
         self.failing: dict[str, int] = {}
         self.garbage: dict[str, int | bytes] = {}
         self.links_down: set[int] = set()
+        self.field_answers: dict[tuple[int, int], Any] = {}
         self.processes: list[Process] = [Process(PROCESS_BASE + slot, "python3", 1.0)]
         self.mig_enabled = False
         self.instances: list[MigInstance] = []
         self._instances_made = 0
-        self._advanced_s = loaded_s
+        self.advanced_s = loaded_s
+        self.plain_until_s = NEVER_S
 
     def advance(self, now_s: float, source: LoadSource, refresh_s: float = REFRESH_S) -> bool:
         """Let time pass up to `now_s`; True when the board has just cut itself off."""
-        passed_s = now_s - self._advanced_s
+        passed_s = now_s - self.advanced_s
         if self.lost or passed_s < refresh_s:
             return False
         self.physics.advance(passed_s, source.load(self.slot, now_s))
-        self._advanced_s = now_s
+        self.advanced_s = now_s
         return self.physics.shut_down
 
     def cut(self, count: int, seed: str) -> None:
@@ -181,7 +187,12 @@ class SimulatedGpu:
         energy_joules = self.physics.energy_joules
         self.physics = Physics(self.profile, self.slot, noise=self.noise)
         self.physics.energy_joules = energy_joules
-        self._advanced_s = now_s
+        self.advanced_s = now_s
+
+    @property
+    def odd(self) -> bool:
+        """Whether anything is wrong with it that a single call may have to tell."""
+        return bool(self.lost or self.unsupported or self.failing or self.garbage)
 
     @property
     def memory_used_mebibytes(self) -> int:

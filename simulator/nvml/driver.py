@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from simulator.nvml.device import MIG_SLICES, REFRESH_S, SimulatedGpu
+from simulator.nvml.device import MIG_SLICES, NEVER_S, REFRESH_S, SimulatedGpu
 from simulator.nvml.load import ClusterLoad, LoadSource
 from simulator.nvml.physics import Totals
 from simulator.nvml.profile import Links, Profile
@@ -114,6 +114,19 @@ class SimulatedDriver:
         """Whether anything hangs, is refused, or is planned: nearly always not."""
         return bool(self._hung or self.refusal or self._planned)
 
+    def vouch(self, gpu: SimulatedGpu) -> None:
+        """Let calls about a board be answered by it alone until it is to be brought up to now.
+
+        Only where nothing is wrong with it; whatever goes wrong later calls `doubt`.
+        """
+        if self.initialised and not self.troubled and not gpu.odd:
+            gpu.plain_until_s = gpu.advanced_s + REFRESH_S
+
+    def doubt(self) -> None:
+        """Let no call be answered by its board alone before it has been looked at."""
+        for gpu in self.gpus:
+            gpu.plain_until_s = NEVER_S
+
     def is_lost(self, slot: int) -> bool:
         """Whether a board is off the bus, or gone altogether."""
         return slot >= len(self.gpus) or self.gpus[slot].lost
@@ -123,6 +136,7 @@ class SimulatedDriver:
     def lose(self, slot: int, xid: int | None = XID_OFF_THE_BUS) -> None:
         """Let a board fall off the bus, with that Xid as its last word, or silently with None."""
         with self.changed:
+            self.doubt()
             if xid is not None:
                 self._post(slot, EVENT_XID, xid)
             self.gpus[slot].lost = True
@@ -136,12 +150,14 @@ class SimulatedDriver:
     def swap(self, slot: int, profile: Profile | None = None) -> None:
         """Put another board into the slot: new UUID and serial, fresh counters."""
         with self.changed:
+            self.doubt()
             replaced = profile or self.gpus[slot].profile
             self.gpus[slot] = self._make(replaced, slot, self.clock.monotonic_s())
 
     def remove_last(self) -> None:
         """Take the last board out, so that the count is one less."""
         with self.changed:
+            self.doubt()
             self.gpus.pop()
 
     def raise_xid(self, slot: int, code: int) -> None:
@@ -174,6 +190,7 @@ class SimulatedDriver:
     def set_unsupported(self, slot: int, name: str) -> None:
         """Make a function, or a field as `field 82`, answer "not supported"."""
         with self.lock:
+            self.doubt()
             self.gpus[slot].unsupported.add(name)
 
     def set_supported(self, slot: int, name: str) -> None:
@@ -193,6 +210,7 @@ class SimulatedDriver:
     def set_failing(self, slot: int, name: str, code: int) -> None:
         """Make a function or field fail with that NVML error; 0 mends it."""
         with self.lock:
+            self.doubt()
             if code:
                 self.gpus[slot].failing[name] = code
             else:
@@ -201,6 +219,7 @@ class SimulatedDriver:
     def set_garbage(self, slot: int, name: str, value: int | bytes | None) -> None:
         """Make a function or field give that number, or those bytes as text; None mends it."""
         with self.lock:
+            self.doubt()
             if value is None:
                 self.gpus[slot].garbage.pop(name, None)
             else:
@@ -233,12 +252,14 @@ class SimulatedDriver:
         0 mends it.
         """
         with self.changed:
+            self.doubt()
             self.refusal = code
             self.changed.notify_all()
 
     def hang(self, slot: int | None = None, name: str = "") -> None:
         """Let calls block until `release`: about one board or all, of one function or all."""
         with self.lock:
+            self.doubt()
             self._released.clear()
             self._hung.add((slot, name))
 
@@ -263,6 +284,7 @@ class SimulatedDriver:
         It runs inside the first call into the driver that comes after its time.
         """
         with self.changed:
+            self.doubt()
             due_s = self.clock.monotonic_s() + seconds
             heapq.heappush(self._planned, (due_s, next(self._plans), action))
             self.changed.notify_all()

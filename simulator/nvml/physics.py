@@ -227,6 +227,6 @@ class Totals:
     def copy(self) -> "Totals":
         """Return the sums as they are now."""
         copied = Totals()
-        for name in self.__slots__:
-            setattr(copied, name, getattr(self, name))
+        copied.elapsed_s, copied.sm_s, copied.tensor_s = self.elapsed_s, self.sm_s, self.tensor_s
+        copied.memory_s, copied.link_s, copied.pcie_s = self.memory_s, self.link_s, self.pcie_s
         return copied
