@@ -190,8 +190,10 @@ def _key_columns(keys: Iterable[MarkKey]) -> dict[str, list[object]]:
 
 def _write_records(connection: Connection, batch: Batch) -> None:
     cursor = connection.cursor()
+    if batch.events:
+        columns = {name: [row[name] for row in batch.events] for name in batch.events[0]}
+        cursor.execute(_ROWS["store_events"], columns)
     for statement, rows in (
-        ("store_event", batch.events),
         ("store_heartbeat", batch.heartbeats),
         ("merge_workloads", batch.workloads),
         ("store_queue_sample", batch.snapshots),

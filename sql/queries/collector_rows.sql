@@ -694,8 +694,9 @@ set
     tensor_active_permille_min = least(rack_rollup_1m.tensor_active_permille_min, excluded.tensor_active_permille_min),
     tensor_active_permille_max = greatest(rack_rollup_1m.tensor_active_permille_max, excluded.tensor_active_permille_max);
 
--- name: store_event
--- Something that happened. The marks keep repeats out; the key is a second line.
+-- name: store_events
+-- What happened, all of a batch at once, since a trigger counts faults after each statement. The marks
+-- keep repeats out; the key is a second line.
 insert into events (
     time,
     host_id,
@@ -708,17 +709,18 @@ insert into events (
     seq,
     position
 )
-values (
-    %(time)s,
-    %(host_id)s,
-    %(gpu_id)s,
-    %(kind)s,
-    %(code)s,
-    %(message)s,
-    %(detail)s,
-    %(boot_epoch)s,
-    %(seq)s,
-    %(position)s
+select *
+from unnest(
+    %(time)s::timestamptz[],
+    %(host_id)s::integer[],
+    %(gpu_id)s::integer[],
+    %(kind)s::text[],
+    %(code)s::bigint[],
+    %(message)s::text[],
+    %(detail)s::jsonb[],
+    %(boot_epoch)s::bigint[],
+    %(seq)s::bigint[],
+    %(position)s::smallint[]
 );
 
 -- name: store_heartbeat

@@ -49,39 +49,106 @@ where gpu_id = any(%(gpu_ids)s);
 
 -- name: worst_hosts
 -- Hosts with the most faults in a span of time; events within three minutes of each other on one
--- accelerator are one fault.
-with told as (
+-- accelerator are one fault. Whole days are counted already (`host_faults`); what lies before and
+-- after them is counted here. A day is whole if the three minutes before it are in the span too.
+with span as (
+    select
+        to_timestamp(%(start_s)s) as starts_at,
+        to_timestamp(%(end_s)s) as ends_at,
+        date_bin(
+            '1 day',
+            to_timestamp(%(start_s)s) + interval '3 minutes' + interval '1 day' - interval '1 us',
+            'epoch'::timestamptz
+        ) as first_day,
+        date_bin('1 day', to_timestamp(%(end_s)s), 'epoch'::timestamptz) as end_day
+),
+told as (
     select
         e.host_id,
         e.gpu_id,
-        e.kind,
-        e.code,
+        fault_name(e.kind, e.code) as kind,
         e.time,
         e.time - lag(e.time) over (partition by e.host_id, e.gpu_id order by e.time) as pause
-    from events e
-    where e.time >= to_timestamp(%(start_s)s)
-        and e.time < to_timestamp(%(end_s)s)
-        and e.kind in (
-            'xid', 'sxid', 'gpu_lost', 'ecc_uncorrected', 'row_remap', 'recovery_action',
-            'gpu_unavailable', 'driver_hung'
-        )
+    from span s
+    cross join lateral (
+        select *
+        from events
+        where time >= s.starts_at
+            and time < least(s.ends_at, s.first_day)
+            and is_fault(kind)
+        union all
+        select *
+        from events
+        where time >= greatest(s.first_day, s.end_day - interval '3 minutes')
+            and time < s.ends_at
+            and is_fault(kind)
+    ) e
+),
+edges as (
+    select
+        t.host_id,
+        count(*) filter (where t.pause is null or t.pause > interval '3 minutes') as faults,
+        max(t.time) as newest,
+        array_agg(distinct t.gpu_id) as gpu_ids,
+        array_agg(distinct t.kind) as kinds
+    from told t
+    cross join span s
+    where t.time < s.first_day
+        or t.time >= s.end_day
+    group by 1
+),
+worst as (
+    select
+        host_id,
+        sum(faults) as faults,
+        max(newest) as newest
+    from (
+        select host_id, faults, newest
+        from host_faults
+        where bucket >= (select first_day from span)
+            and bucket < (select end_day from span)
+            and (%(facility_id)s::integer is null or facility_id = %(facility_id)s::integer)
+        union all
+        select e.host_id, e.faults, e.newest
+        from edges e
+        where %(facility_id)s::integer is null
+            or e.host_id in (
+                select h.host_id from hosts h where h.facility_id = %(facility_id)s::integer
+            )
+    ) f
+    where %(rack_ids)s::integer[] is null
+        or f.host_id in (select h.host_id from hosts h where h.rack_id = any(%(rack_ids)s::integer[]))
+    group by 1
+    order by 2 desc, 3 desc
+    limit 15
 )
 select
     h.facility_id,
     h.host,
-    (count(*) filter (where t.pause is null or t.pause > interval '3 minutes'))::int as faults,
-    count(distinct t.gpu_id)::int as accelerators,
-    array_agg(
-        distinct case when t.kind in ('xid', 'sxid') then t.kind || ' ' || t.code else t.kind end
-    ) as what,
-    extract(epoch from max(t.time))::float8 as newest_s
-from told t
+    w.faults::int as faults,
+    of_all.accelerators,
+    of_all.what,
+    extract(epoch from w.newest)::float8 as newest_s
+from worst w
 join hosts h using (host_id)
-where (%(facility_id)s::integer is null or h.facility_id = %(facility_id)s::integer)
-    and (%(rack_ids)s::integer[] is null or h.rack_id = any(%(rack_ids)s::integer[]))
-group by 1, 2
-order by faults desc, newest_s desc
-limit 15;
+cross join lateral (
+    select
+        count(distinct gpu_id)::int as accelerators,
+        array_agg(distinct kind) filter (where kind is not null) as what
+    from (
+        select gpu_ids, kinds
+        from host_faults
+        where host_id = w.host_id
+            and bucket >= (select first_day from span)
+            and bucket < (select end_day from span)
+        union all
+        select gpu_ids, kinds
+        from edges
+        where host_id = w.host_id
+    ) part
+    cross join lateral unnest(part.gpu_ids, part.kinds) as u (gpu_id, kind)
+) of_all
+order by faults desc, newest_s desc;
 
 -- name: offenders
 -- Boards that had a fault on at least two occasions in 30 days, followed by serial wherever they
