@@ -8,6 +8,7 @@ plain PostgreSQL compresses nothing (`--database-url` takes a TimescaleDB with i
 
 import argparse
 import time
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +22,7 @@ from benchmarks.progress import Progress
 from benchmarks.recorded import FACILITY, Recording
 from benchmarks.report import Figures, Report
 from benchmarks.rig import Rig, rig, stack_of
+from collector import recompression
 from collector.tier import Tier
 from simulator.sender import KafkaSender
 from sql import queries
@@ -104,7 +106,8 @@ def _store(made: Rig, recording: Recording) -> dict[str, float | int | None]:
         used_s = cpu_seconds_of(pids) - before_s
         as_copied = _bytes(connection)
         if stack_of(made.database_url).tier == Tier.TIMESCALE:
-            connection.execute(queries("bench")["recompress"])
+            while chunk := recompression.next_due(connection, after=-timedelta(days=1)):
+                recompression.make_anew(connection, chunk)
         remade_s = cpu_seconds_of(pids) - before_s - used_s
         found = _bytes(connection)
         counted = connection.execute(queries("bench")["sample_rows"]).fetchone()

@@ -82,13 +82,10 @@ def _periods(part: SampleColumns) -> list[int]:
 
 
 def drop_old(connection: Connection, tier: Tier, settings: CollectorSettings, now_us: int) -> None:
-    """Drop what is older than it has to be kept; where TimescaleDB does, tell it for how long."""
+    """Drop what is older than it has to be kept."""
     now = timestamp(now_us)
     with translated("retention"):
         for parent, days in kept_days(settings).items():
-            if tier is Tier.TIMESCALE:
-                _set_policy(connection, parent, days)
-                continue
             drop = "drop_partitions" if tier is Tier.POSTGRES else "drop_chunks"
             row = connection.execute(
                 _QUERIES[drop], {"parent": parent, "before": now - timedelta(days=days)}
@@ -118,16 +115,6 @@ def kept_days(settings: CollectorSettings) -> dict[str, int]:
         "gpu_rollup_1m": settings.gpu_rollup_1m_retention_days,
         "gpu_rollup_1h": settings.rollup_1h_retention_days,
     }
-
-
-def _set_policy(connection: Connection, parent: str, days: int) -> None:
-    kept = {"parent": parent, "kept": timedelta(days=days)}
-    row = connection.execute(_QUERIES["has_policy"], kept).fetchone()
-    if row is None or not row[0]:
-        with connection.transaction():
-            connection.execute(_QUERIES["forget_policy"], kept)
-            connection.execute(_QUERIES["set_policy"], kept)
-        log.info("TimescaleDB keeps %s for %d days", parent, days)
 
 
 def index_closed(connection: Connection, tier: Tier, now_us: int) -> None:

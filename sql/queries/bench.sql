@@ -465,10 +465,6 @@ where c.relkind = 'r'
         )
     );
 
--- name: recompress
--- What the job does with a chunk once it is past, done now with all of them.
-call recompress_samples(0, '{"after": "-1 day", "batch_rows": "10000"}');
-
 -- name: collector_works
 -- A row once a collector has found everything that it needs.
 select 1

@@ -11,22 +11,66 @@ select drop_partitions(%(parent)s, %(before)s);
 select count(*)
 from drop_chunks(%(parent)s, older_than => %(before)s::timestamptz);
 
--- name: has_policy
--- Whether TimescaleDB already drops what is older than that.
-select exists (
-    select from timescaledb_information.jobs
-    where proc_name = 'policy_retention'
-        and hypertable_name = %(parent)s
-        and (config ->> 'drop_after')::interval = %(kept)s::interval
+-- name: chunk_to_recompress
+-- The oldest chunk of samples that is over and was never made anew, or has got rows since.
+select format('%%I.%%I', c.chunk_schema, c.chunk_name)
+from timescaledb_information.chunks c
+where c.hypertable_schema = current_schema()
+    and c.hypertable_name in ('samples', 'slow_samples')
+    and c.range_end < now() - %(after)s::interval
+    and format('%%I.%%I', c.chunk_schema, c.chunk_name) <> all(%(left_alone)s::text[])
+    and (
+        -- 2: batches overlap, 8: rows beside the batches; both mean that rows have come since.
+        _timescaledb_functions.chunk_status(
+            format('%%I.%%I', c.chunk_schema, c.chunk_name)::regclass
+        ) & 10 <> 0
+        or not exists (
+            select from recompressed_chunks r
+            where r.chunk = format('%%I.%%I', c.chunk_schema, c.chunk_name)
+        )
+    )
+order by c.range_end
+limit 1;
+
+-- name: recompress_whole
+-- In batches as large as rows compress best in, or as the server allows, and never in place, where the
+-- old batches would stay in the file; servers differ in which of these settings they know.
+select set_config(
+    s.name,
+    case s.vartype when 'bool' then 'off' else least(10000, s.max_val::integer)::text end,
+    false
+)
+from pg_settings s
+where s.name in (
+    'timescaledb.compression_batch_size_limit',
+    'timescaledb.enable_segmentwise_recompression',
+    'timescaledb.enable_in_memory_recompression'
 );
 
--- name: forget_policy
--- Drop an older policy, if there is one.
-select remove_retention_policy(%(parent)s::regclass, if_exists => true);
+-- name: recompress
+-- Make a chunk anew: late rows for it wait, and towards the end its readers.
+call convert_to_columnstore(%(chunk)s::regclass, if_not_columnstore => true, recompress => true);
 
--- name: set_policy
--- Have TimescaleDB drop what is older.
-select add_retention_policy(%(parent)s::regclass, drop_after => %(kept)s::interval);
+-- name: note_recompressed
+-- A chunk was made anew; chunks that are gone are forgotten.
+with gone as (
+    delete from recompressed_chunks
+    where to_regclass(chunk) is null
+)
+insert into recompressed_chunks (chunk)
+values (%(chunk)s)
+on conflict (chunk) do update
+set recompressed_at = now();
+
+-- name: somebody_waits
+-- Whether anybody but the server's own workers waits for a lock that this process holds.
+select exists (
+    select from pg_locks l
+    left join pg_stat_activity a using (pid)
+    where not l.granted
+        and coalesce(a.backend_type, 'client backend') = 'client backend'
+        and %(pid)s::integer = any(pg_blocking_pids(l.pid))
+);
 
 -- name: closed_partitions
 -- Partitions that are over and have no valid index by accelerator, the newest first.
@@ -64,8 +108,8 @@ where h.hypertable_name = any(%(parents)s)
 order by h.range_end desc;
 
 -- name: try_upkeep
--- One collector at a time looks after what is stored; the lock goes with the connection.
-select pg_try_advisory_lock(hashtext('fleetgauge upkeep'));
+-- One collector at a time does a kind of upkeep; the lock goes with the connection.
+select pg_try_advisory_lock(hashtext('fleetgauge ' || %(kind)s));
 
 -- name: trim_facility_10s
 -- Old sums by facility and 10 s.

@@ -7,7 +7,7 @@ import pytest
 
 import sql
 from benchmarks.fleet_rows import FleetRows, Shape
-from collector import compaction, maintenance, migrate
+from collector import compaction, maintenance, migrate, recompression
 from collector.settings import CollectorSettings
 from collector.tier import Tier, detect
 from telemetry.catalogue import CATALOGUE
@@ -44,25 +44,52 @@ def test_every_migration_runs_and_leaves_hypertables(
         ).fetchall()
         names = [metric.name for metric in CATALOGUE.group(Group.FAST)]
         assert [row[0] for row in columns] == ["time", "gpu_id", *names]
+        _recompress(connection)
         _keep(connection)
         _roll_up(connection)
 
 
 def _keep(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Retention is TimescaleDB's, and follows the settings."""
-    for days in (7, 7, 3):
+    """Chunks go by the settings, and by no job of a scheduler that may be full or broken."""
+    for days_ago in (10, 5):
+        connection.execute(
+            "insert into samples (time, gpu_id) values (%s, 1)",
+            (datetime.fromtimestamp(NOW_US / 1e6, UTC) - timedelta(days=days_ago),),
+        )
+    for days, left in ((30, 2), (7, 1), (3, 0)):
         settings = CollectorSettings(raw_retention_days=days)
         maintenance.drop_old(connection, Tier.TIMESCALE, settings, NOW_US)
-    found = connection.execute(
-        "select hypertable_name, config ->> 'drop_after' from timescaledb_information.jobs "
-        "where proc_name = 'policy_retention' order by 1"
+        assert connection.execute("select count(*) from samples").fetchall() == [(left,)]
+    jobs = connection.execute(
+        "select proc_name, hypertable_name from timescaledb_information.jobs "
+        "where proc_schema = 'public' or hypertable_name is not null"
+    )
+    assert jobs.fetchall() == []
+
+
+def _recompress(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """A chunk that is over is made anew once, and again when late rows have come to it."""
+    now = datetime.now(UTC)
+    over = now - timedelta(hours=2)
+    add = "insert into samples (time, gpu_id, power_milliwatts) values (%s, %s, 700000)"
+    connection.execute(add, (now, 1))
+    for late in range(2):
+        connection.execute(add, (over, late))
+        chunk = recompression.next_due(connection)
+        assert chunk is not None
+        assert recompression.next_due(connection, left_alone=[chunk]) is None
+        recompression.make_anew(connection, chunk)
+        assert recompression.next_due(connection) is None
+        found = connection.execute(
+            "select count(*), sum(power_milliwatts) from samples where time = %s", (over,)
+        )
+        assert found.fetchall() == [(late + 1, 700_000 * (late + 1))]
+    compressed = connection.execute(
+        "select is_compressed from timescaledb_information.chunks "
+        "where hypertable_name = 'samples' order by range_start"
     ).fetchall()
-    assert found == [
-        ("gpu_rollup_1h", "800 days"),
-        ("gpu_rollup_1m", "14 days"),
-        ("samples", "3 days"),
-        ("slow_samples", "90 days"),
-    ]
+    assert compressed[0] == (True,)
+    connection.execute("delete from samples where time = %s", (now,))
 
 
 def _roll_up(connection: psycopg.Connection[tuple[object, ...]]) -> None:
