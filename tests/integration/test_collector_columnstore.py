@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from collector import columnstore
+from collector import columnstore, recompression
 from collector.column_batches import batches_of
 from collector.copy_rows import Column
 from collector.copy_samples import COMPRESSED_ROWS_MIN
@@ -189,7 +189,7 @@ def test_a_server_that_reads_something_else_compresses_by_itself(
 
 
 def _make_anew(shelf: Shelf) -> None:
-    """Let the job do its work now, on every chunk."""
-    config = '{"after": "-100 years", "batch_rows": "10000"}'
+    """Let upkeep do its work now, on every chunk."""
     shelf.connection.execute("delete from recompressed_chunks")
-    shelf.connection.execute("call recompress_samples(0, %(config)s::jsonb)", {"config": config})
+    while chunk := recompression.next_due(shelf.connection, after=timedelta(days=-36_500)):
+        recompression.make_anew(shelf.connection, chunk)
