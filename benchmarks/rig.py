@@ -50,9 +50,9 @@ class Rig:
         self.programs: dict[str, Program] = {}
         self.service_pids: dict[str, int | None] = {}
 
-    def start(self, name: str, *words: str) -> Program:
-        """Start `fleetgauge WORDS`, which ends with the rig."""
-        environment = {
+    def start(self, name: str, *words: str, **environment: str) -> Program:
+        """Start `fleetgauge WORDS`, which ends with the rig, with more in its environment."""
+        environment |= {
             "FLEETGAUGE_KAFKA_BOOTSTRAP": self.bootstrap,
             "FLEETGAUGE_DATABASE_URL": self.database_url,
         }
