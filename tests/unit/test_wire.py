@@ -19,9 +19,11 @@ from telemetry.records import (
     EventKind,
     EventRecord,
     Heartbeat,
+    Holder,
     Inventory,
     Place,
     QueueSnapshot,
+    Workloads,
 )
 from telemetry.streams import MESSAGE_BYTES_MAX
 
@@ -44,6 +46,63 @@ EVENTS: list[EventRecord] = [
 ]
 QUEUES = [
     QueueSnapshot(time_us=5, source="vllm", queue="chat", waiting=3.0, arrivals_per_second=0.5)
+]
+# Records and fields that came after the first golden files were made.
+LATER_EVENTS: list[EventRecord] = [
+    Inventory(
+        time_us=6,
+        accelerators=(
+            Accelerator(
+                uuid=UUIDS[0],
+                index=1,
+                model="NVIDIA GB200",
+                board_part_number="699-2G548-0201-800",
+                chassis_serial="1820225000001",
+                slot_number=4,
+                tray_index=2,
+                module_id=3,
+                platform_host_id=1,
+                temperature_memory_max_celsius=95,
+                inforom_version="G548.0201.00.03",
+                margin_shutdown_celsius=-7,
+                margin_slowdown_celsius=-2,
+                margin_memory_max_celsius=0,
+                margin_gpu_max_celsius=0,
+                fabric_cluster=UUIDS[7],
+                fabric_clique_id=32766,
+                mig_enabled=True,
+            ),
+            Accelerator(
+                uuid=UUIDS[1],
+                index=1,
+                parent=UUIDS[0],
+                gpu_instance_id=9,
+                compute_instance_id=0,
+                mig_profile="1g.23gb",
+            ),
+        ),
+        library_version="13.590.48.01",
+        kernel_version="6.8.0-60-generic",
+        agent_version="0.1.0",
+        provider="coreweave",
+    ),
+    Workloads(
+        time_us=9,
+        holders=(
+            Holder(
+                accelerator=UUIDS[1],
+                source="kubernetes",
+                job="0b7a8c1e-44d2-4f0e-9d7c-2f1d8a6b5c4d",
+                step="c0ffee",
+                namespace="research",
+                since_us=3,
+                processes=2,
+                memory_mebibytes=71_000,
+            ),
+            Holder(accelerator=UUIDS[0], source="slurm", job="4711", step="0", user="ada"),
+        ),
+    ),
+    Workloads(time_us=10),
 ]
 
 
@@ -78,6 +137,7 @@ def samples_message(
 GOLDEN_MESSAGES = {
     "v1-samples.bin": samples_message(),
     "v1-events.bin": wire.encode_events(HEADER, EVENTS),
+    "v1-events-later.bin": wire.encode_events(HEADER, LATER_EVENTS),
     "v1-queues.bin": wire.encode_queues(HEADER, QUEUES),
 }
 
@@ -99,9 +159,35 @@ def test_f23_golden_samples_still_decode_to_the_same_values() -> None:
 
 def test_f23_golden_events_and_queues_still_decode_to_the_same_records() -> None:
     events = wire.decode((GOLDEN / "v1-events.bin").read_bytes())
+    later = wire.decode((GOLDEN / "v1-events-later.bin").read_bytes())
     queues = wire.decode((GOLDEN / "v1-queues.bin").read_bytes())
     assert wire.decode_events(events) == EVENTS
+    assert wire.decode_events(later) == LATER_EVENTS
     assert wire.decode_queues(queues) == QUEUES
+
+
+def test_f23_a_golden_file_has_every_field_that_an_accelerator_and_its_holders_have() -> None:
+    kinds: tuple[type[msgspec.Struct], ...] = (Accelerator, Holder, Workloads)
+    seen = {kind: set[str]() for kind in kinds}
+
+    def look(record: msgspec.Struct) -> None:
+        if type(record) in seen:
+            plain = msgspec.to_builtins(record, builtin_types=(bytes,))
+            seen[type(record)] |= plain.keys()
+
+    for event in (*EVENTS, *LATER_EVENTS):
+        look(event)
+        for part in (*getattr(event, "accelerators", ()), *getattr(event, "holders", ())):
+            look(part)
+    older = {
+        "vendor", "serial", "vbios_version", "pci_address", "memory_total_mebibytes",
+        "power_limit_default_milliwatts", "power_limit_max_milliwatts",
+        "temperature_slowdown_celsius", "temperature_shutdown_celsius", "clock_sm_max_megahertz",
+        "pcie_generation_max", "pcie_width_max_lanes", "nvlinks_count", "ecc_enabled",
+        "persistence_enabled",
+    }  # fmt: skip
+    for kind, names in seen.items():
+        assert set(kind.__struct_fields__) - names <= older
 
 
 @st.composite
