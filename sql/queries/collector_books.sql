@@ -97,7 +97,8 @@ copy marks_in (
 from stdin (format binary);
 
 -- name: move_marks
--- Marks that were stored before; only those whose version is the expected one.
+-- Marks that were stored before; only those whose version is the expected one. Each is looked up by its
+-- key: otherwise the plan is to read and hash the marks of the whole fleet, once a batch.
 update host_marks as kept
 set
     last_seq = moved.last_seq,
@@ -107,10 +108,16 @@ set
     version = kept.version + 1,
     updated_at = now()
 from marks_in as moved
+cross join lateral (
+    select m.ctid as place
+    from host_marks m
+    where m.host_id = moved.host_id
+        and m.stream = (%(streams)s::text[])[moved.stream_number]
+        and m.boot_epoch = moved.boot_epoch
+    offset 0
+) as found
 where moved.version is not null
-    and kept.host_id = moved.host_id
-    and kept.stream = (%(streams)s::text[])[moved.stream_number]
-    and kept.boot_epoch = moved.boot_epoch
+    and kept.ctid = found.place
     and kept.version = moved.version;
 
 -- name: new_marks
