@@ -87,13 +87,16 @@ def measure(arguments: argparse.Namespace) -> Report:
 
 @dataclass(slots=True)
 class Heard:
-    """What arrived at the broker."""
+    """What arrived at the broker from one host; the log has those of the runs before too."""
 
+    host: str
     first_sample_s: float | None = None
     ticks_us: list[int] = field(default_factory=list)
 
     def take(self, stream: Stream, message: Message, now_s: float) -> None:
         """Note one message."""
+        if message.header.host != self.host:
+            return
         if stream is Stream.SAMPLES and self.first_sample_s is None:
             self.first_sample_s = now_s
         if stream is Stream.EVENTS:
@@ -104,14 +107,13 @@ class Heard:
 def _one_run(
     made: Rig, arguments: argparse.Namespace, progress: Progress, label: str
 ) -> dict[str, Any]:
-    heard = Heard()
+    heard = Heard(f"agent-{time.time_ns()}")
     spool = made.folder / f"{time.time_ns()}.sqlite3"
     with LogReader(made.bootstrap, heard.take):
-        heard.first_sample_s = None
         started_s = time.time()
         program = made.start(
             "agent", "agent", "--simulate", arguments.boards, "--facility", "bench",
-            "--host", f"agent-{time.time_ns()}", "--spool-path", str(spool),
+            "--host", heard.host, "--spool-path", str(spool),
             **_bytecode(made),
         )  # fmt: skip
         made.wait(lambda: heard.first_sample_s, "the first sample", FIRST_SAMPLE_S_MAX)
@@ -142,7 +144,7 @@ def _bytecode(made: Rig) -> dict[str, str]:
 
 
 def _compile(made: Rig, boards: str) -> None:
-    heard = Heard()
+    heard = Heard("compiling")
     with LogReader(made.bootstrap, heard.take):
         made.start(
             "compiling", "agent", "--simulate", boards, "--facility", "bench",
