@@ -47,7 +47,7 @@ HEAD = """\
 """
 
 
-def test_broken_rules_fail_alone_and_are_told(
+def test_f48_broken_rules_fail_alone_and_are_told(
     make_bench: Callable[..., Bench], tmp_path: Path
 ) -> None:
     for name, body in BROKEN.items():
@@ -84,7 +84,7 @@ def test_broken_rules_fail_alone_and_are_told(
     assert "alert rule" in by_rule["rule_error"]
 
 
-def test_a_rule_that_fails_for_a_while_ends_no_alert(make_bench: Callable[..., Bench]) -> None:
+def test_f48_a_rule_that_fails_for_a_while_ends_no_alert(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench()
     bench.make_fleet(hosts=1)
     bench.ledger.state("f0h0", reader_status_code=[LOST, 0])
@@ -128,7 +128,7 @@ def silence(bench: Bench, seconds: float, **columns: object) -> None:
     )  # fmt: skip
 
 
-def test_a_silence_is_quiet_until_it_ends_and_then_rings(bench: Bench) -> None:
+def test_f49_a_silence_is_quiet_until_it_ends_and_then_rings(bench: Bench) -> None:
     bench.make_fleet()
     silence(bench, 60, rule="gpu_lost", host_id=bench.ledger.hosts["f0h0"])
     for _ in range(5):
@@ -140,7 +140,7 @@ def test_a_silence_is_quiet_until_it_ends_and_then_rings(bench: Bench) -> None:
     assert bench.kinds() == [("gpu_lost", "opened", True)]
 
 
-def test_a_silence_covers_no_more_than_it_says(bench: Bench) -> None:
+def test_f49_a_silence_covers_no_more_than_it_says(bench: Bench) -> None:
     bench.make_fleet()
     silence(bench, 600, rule="gpu_lost", host_id=bench.ledger.hosts["f0h0"])
     bench.ledger.state("f0h0", reader_status_code=[LOST, 0])
@@ -161,7 +161,7 @@ def test_a_silence_covers_no_more_than_it_says(bench: Bench) -> None:
         ("none", "ann", 1),
     ],
 )
-def test_a_silence_without_author_end_or_aim_is_refused(
+def test_f49_a_silence_without_author_end_or_aim_is_refused(
     bench: Bench, columns: str, author: str, days: int
 ) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
@@ -222,7 +222,7 @@ def test_one_that_fires_again_has_to_be_acknowledged_again(bench: Bench) -> None
 # F43, F47: two evaluators, and one after the other.
 
 
-def test_one_that_lost_its_lease_writes_nothing(bench: Bench, alerts_url: str) -> None:
+def test_f43_one_that_lost_its_lease_writes_nothing(bench: Bench, alerts_url: str) -> None:
     bench.make_fleet()
     bench.ledger.state("f0h0", reader_status_code=[LOST, 0])
     bench.connection.execute("update alert_lease set expires_at = now() - interval '1 second'")
@@ -235,7 +235,7 @@ def test_one_that_lost_its_lease_writes_nothing(bench: Bench, alerts_url: str) -
     assert not bench.lease.acquire(bench.connection)
 
 
-def test_the_fencing_token_rises_with_each_holder_only(bench: Bench) -> None:
+def test_f43_the_fencing_token_rises_with_each_holder_only(bench: Bench) -> None:
     first = bench.lease.token
     assert bench.lease.acquire(bench.connection)
     assert bench.lease.token == first
@@ -246,7 +246,7 @@ def test_the_fencing_token_rises_with_each_holder_only(bench: Bench) -> None:
     assert other.token == first + 1
 
 
-def test_a_successor_goes_on_where_the_last_one_was(make_bench: Callable[..., Bench]) -> None:
+def test_f47_a_successor_goes_on_where_the_last_one_was(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench()
     bench.make_fleet(hosts=20)
     for host in bench.ledger.hosts:
@@ -267,7 +267,7 @@ def test_a_successor_goes_on_where_the_last_one_was(make_bench: Callable[..., Be
     assert successor.notices()[0]["dedup_key"] == successor.notices()[1]["dedup_key"]
 
 
-def test_what_is_pending_survives_too(make_bench: Callable[..., Bench]) -> None:
+def test_f47_what_is_pending_survives_too(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench()
     bench.make_fleet()
     bench.ledger.state("f0h0", temperature_margin_celsius=-1)

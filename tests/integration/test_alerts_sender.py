@@ -98,7 +98,7 @@ def test_notices_leave_in_order_and_once(receiver: Receiver, connection: Connect
     assert states(connection) == ["sent"] * 3
 
 
-def test_a_failed_one_is_tried_again_later_and_holds_back_what_follows(
+def test_f44_a_failed_one_is_tried_again_later_and_holds_back_what_follows(
     receiver: Receiver, connection: Connection
 ) -> None:
     receiver.script = [answer(503), answer(429, Retry_After="60")]
@@ -120,7 +120,7 @@ def test_a_failed_one_is_tried_again_later_and_holds_back_what_follows(
     ]  # fmt: skip
 
 
-def test_one_that_is_refused_does_not_hold_back_the_next(
+def test_f44_one_that_is_refused_does_not_hold_back_the_next(
     receiver: Receiver, connection: Connection
 ) -> None:
     receiver.script = [answer(400)]
@@ -129,7 +129,7 @@ def test_one_that_is_refused_does_not_hold_back_the_next(
     assert states(connection) == ["refused", "sent"]
 
 
-def test_one_killed_between_sending_and_saying_so_sends_at_most_once_more(
+def test_f44_one_killed_between_sending_and_saying_so_sends_at_most_once_more(
     receiver: Receiver, connection: Connection
 ) -> None:
     put(connection, "a")
@@ -170,7 +170,7 @@ def test_two_senders_never_hold_the_same_notice(connection: Connection, alerts_u
     assert len(taken) == len(set(taken)) == 8
 
 
-def test_what_a_dead_receiver_does_not_take_goes_to_its_fallback_once(
+def test_f44_what_a_dead_receiver_does_not_take_goes_to_its_fallback_once(
     make_receiver: Callable[[], Receiver], connection: Connection
 ) -> None:
     dead, alive = make_receiver(), make_receiver()
@@ -211,7 +211,7 @@ def test_old_news_is_given_up(receiver: Receiver, connection: Connection) -> Non
     assert states(connection) == ["expired", "sent"]
 
 
-def test_a_receiver_that_hangs_delays_no_other(
+def test_f44_a_receiver_that_hangs_delays_no_other(
     make_receiver: Callable[[], Receiver], connection: Connection, alerts_url: str
 ) -> None:
     stuck, brisk = make_receiver(), make_receiver()

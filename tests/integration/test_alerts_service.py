@@ -134,7 +134,7 @@ def test_what_lands_is_told_as_it_lands(fleet: Fleet, start: Start, receiver: Re
 
 
 @pytest.mark.slow
-def test_what_fires_survives_a_kill_without_being_told_again(
+def test_f47_what_fires_survives_a_kill_without_being_told_again(
     fleet: Fleet, start: Start, receiver: Receiver
 ) -> None:
     process = start(webhook_url=receiver.url)
@@ -158,7 +158,7 @@ def test_what_fires_survives_a_kill_without_being_told_again(
 
 
 @pytest.mark.slow
-def test_a_standby_takes_over_from_one_that_stands_still_which_then_writes_nothing(
+def test_f43_a_standby_takes_over_from_one_that_stands_still_which_then_writes_nothing(
     fleet: Fleet, start: Start, receiver: Receiver
 ) -> None:
     processes = [start(webhook_url=receiver.url) for _ in range(2)]
@@ -181,7 +181,7 @@ def test_a_standby_takes_over_from_one_that_stands_still_which_then_writes_nothi
 
 
 @pytest.mark.slow
-def test_the_heartbeat_stops_when_ingest_does_and_comes_back_with_it(
+def test_f42_the_heartbeat_stops_when_ingest_does_and_comes_back_with_it(
     fleet: Fleet, start: Start, make_receiver: Callable[[], Receiver]
 ) -> None:
     switch = make_receiver()
@@ -201,7 +201,7 @@ def test_the_heartbeat_stops_when_ingest_does_and_comes_back_with_it(
 
 
 @pytest.mark.slow
-def test_the_heartbeat_stops_when_the_evaluator_stands_still(
+def test_f42_the_heartbeat_stops_when_the_evaluator_stands_still(
     fleet: Fleet, start: Start, make_receiver: Callable[[], Receiver]
 ) -> None:
     switch = make_receiver()

@@ -15,7 +15,7 @@ LOST = 2
 # F41: silence has one voice.
 
 
-def test_a_silent_facility_is_one_notice_and_not_one_a_host(bench: Bench) -> None:
+def test_f41_a_silent_facility_is_one_notice_and_not_one_a_host(bench: Bench) -> None:
     bench.make_fleet(facilities=2, hosts=20)
     for _ in range(30):
         bench.ledger.collector()
@@ -34,14 +34,14 @@ def test_a_silent_facility_is_one_notice_and_not_one_a_host(bench: Bench) -> Non
     assert incident["told_at"] is None
 
 
-def test_a_stopped_collector_is_one_notice_about_the_pipeline(bench: Bench) -> None:
+def test_f41_a_stopped_collector_is_one_notice_about_the_pipeline(bench: Bench) -> None:
     bench.make_fleet(facilities=3, hosts=5)
     for _ in range(30):
         bench.run(10)
     assert bench.kinds() == [("pipeline_silent", "opened", True)]
 
 
-def test_a_silent_host_explains_what_its_accelerators_said_before(bench: Bench) -> None:
+def test_f41_a_silent_host_explains_what_its_accelerators_said_before(bench: Bench) -> None:
     bench.make_fleet()
     bench.ledger.state("f0h0", temperature_margin_celsius=-1)
     bench.run(10)
@@ -60,7 +60,7 @@ def test_a_silent_host_explains_what_its_accelerators_said_before(bench: Bench) 
 # F50: a facility loses power and returns.
 
 
-def test_a_facility_that_loses_power_and_returns_rings_at_most_twice(bench: Bench) -> None:
+def test_f50_a_facility_that_loses_power_and_returns_rings_at_most_twice(bench: Bench) -> None:
     bench.make_fleet(facilities=4, hosts=6)
     away = [host for host in bench.ledger.hosts if host.startswith("f2")]
     returns_s = 1800
@@ -100,7 +100,9 @@ def lose(bench: Bench, gpus: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_ten_thousand_lost_accelerators_are_few_notices(make_bench: Callable[..., Bench]) -> None:
+def test_f45_ten_thousand_lost_accelerators_are_few_notices(
+    make_bench: Callable[..., Bench],
+) -> None:
     bench = make_bench()
     bench.connection.execute(
         """
@@ -157,7 +159,7 @@ def test_ten_thousand_lost_accelerators_are_few_notices(make_bench: Callable[...
 
 
 @pytest.mark.parametrize("period_s", [15, 300, 420])
-def test_a_square_wave_rings_at_most_once_in_half_an_hour_and_is_marked(
+def test_f46_a_square_wave_rings_at_most_once_in_half_an_hour_and_is_marked(
     bench: Bench, period_s: int
 ) -> None:
     bench.make_fleet(hosts=1)

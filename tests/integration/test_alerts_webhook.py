@@ -48,7 +48,7 @@ MESSAGE = Message(7, "fleetgauge/gpu_lost/1", '{"summary": "é"}')
         (babble, Outcome.RETRY),
     ],
 )
-def test_whatever_a_receiver_does_the_try_ends_soon_and_is_judged(
+def test_f44_whatever_a_receiver_does_the_try_ends_soon_and_is_judged(
     receiver: Receiver, behaviour: Behaviour, outcome: Outcome
 ) -> None:
     receiver.script = [behaviour]
@@ -58,7 +58,7 @@ def test_whatever_a_receiver_does_the_try_ends_soon_and_is_judged(
     assert "canary" not in (delivery.error or "")
 
 
-def test_a_receiver_that_drips_is_cut_off_at_the_deadline(receiver: Receiver) -> None:
+def test_f44_a_receiver_that_drips_is_cut_off_at_the_deadline(receiver: Receiver) -> None:
     receiver.script = [drip]
     started_s = time.monotonic()
     delivery = notifier(receiver.url, webhook_timeout_s=0.5).send(MESSAGE)

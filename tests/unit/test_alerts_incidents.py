@@ -104,7 +104,7 @@ def test_what_is_only_muted_is_neither_told_nor_over() -> None:
     assert decide(START, now_is(0, muted=3), opened(), at(60), PACE)[0] is None
 
 
-def test_what_comes_back_flapping_is_shown_but_does_not_ring_within_the_page_interval() -> None:
+def test_f46_what_comes_back_flapping_is_shown_but_does_not_ring_within_the_page_interval() -> None:
     _, told = decide(START, now_is(0), opened(), at(60), PACE)
     calm = now_is(calm=True, newest_firing=at(90))
     notice, told = decide(START, calm, told, at(90), PACE)
@@ -122,7 +122,7 @@ WORLD = st.tuples(st.floats(1, 400), st.integers(0, 3), st.booleans())
 
 
 @given(st.lists(WORLD, max_size=100))
-def test_a_flapping_group_rings_at_most_once_in_the_page_interval(
+def test_f46_a_flapping_group_rings_at_most_once_in_the_page_interval(
     steps: list[tuple[float, int, bool]],
 ) -> None:
     told, rings, second = Told(), list[datetime](), 0.0

@@ -73,7 +73,7 @@ def test_an_acknowledged_one_stays_so_until_it_ends() -> None:
     assert life.state is State.RESOLVED
 
 
-def test_firing_again_within_the_window_is_flapping_and_needs_a_long_calm() -> None:
+def test_f46_firing_again_within_the_window_is_flapping_and_needs_a_long_calm() -> None:
     twice = [(0.0, BAD), (30, BAD), (40, GOOD), (100, GOOD), (110, BAD), (140, BAD)]
     life = live(*twice)
     assert life is not None
