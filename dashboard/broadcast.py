@@ -101,6 +101,7 @@ class _Channel:
     trouble: str = ""
     viewers: int = 0
     task: asyncio.Task[None] | None = None
+    rendering: asyncio.Task[None] | None = None
 
 
 class TooManyViewers(FleetgaugeError):  # noqa: N818 - says what it is
@@ -228,6 +229,8 @@ class Broadcaster:
     def _leave(self, channel: _Channel) -> None:
         channel.viewers -= 1
         self.counters["viewers"] -= 1
+        if not channel.viewers and channel.rendering is not None:
+            channel.rendering.cancel()  # and with it the query that it waits for
 
     async def _keep_rendering(self, channel: _Channel) -> None:
         """Render one view after each refresh until nobody has looked at it for a while."""
@@ -243,7 +246,9 @@ class Broadcaster:
                 return
             refreshed = self._refreshed
             if channel.viewers:
-                await self._render(channel)
+                channel.rendering = asyncio.create_task(self._render(channel))
+                await asyncio.wait({channel.rendering})
+                channel.rendering = None
             await refreshed.wait()
 
     async def _render(self, channel: _Channel) -> None:

@@ -1,20 +1,22 @@
 """The outermost layer of the web server: what every request and every answer must satisfy.
 
-Owns Host and Origin checks, the body cap, the shape of callback bodies, how long a client may
-take, and security headers; who may ask for what is decided by `access/gate.py`, and answered here.
+Owns Host and Origin checks, the body cap, how long a body and an answer may take, and security
+headers; who may ask for what is decided by `access/gate.py`, and answered here.
 Pure ASGI, so that pages, assets, sockets and Dash's own routes all pass through it.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from dashboard.access.gate import Gate, Refusal
 from dashboard.access.identity import asking
+from dashboard.callback_body import Shapes, odd
 
 log = logging.getLogger(__name__)
 
@@ -26,39 +28,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CALLBACK_PATH = "/_dash-update-component"
 PROGRAM_FOLDERS = ("/assets/", "/_dash-component-suites/")
-PART_MAX = 64
-# A client that takes longer to send a body, or to take a part of an answer, is cut off.
+# A client that takes longer to send a body is cut off; for its head see `connections.py`.
 BODY_S_MAX = 15.0
-SEND_S_MAX = 30.0
+# An answer that has not begun by then is given up, and so is what it waits for.
+ANSWER_S_MAX = 30.0
 # Closing codes of a socket say the same as statuses of a request.
 CLOSE_CODE = 4000
-
-
-class _Property(msgspec.Struct):
-    """One input, state or output of a callback body."""
-
-    id: Annotated[str, msgspec.Meta(max_length=200)]
-    property: Annotated[str, msgspec.Meta(max_length=100)]
-    # The only callback that runs here is Dash's own router, which takes an address.
-    value: Annotated[str, msgspec.Meta(max_length=4096)] | None = None
-
-
-Properties = Annotated[list[_Property], msgspec.Meta(max_length=PART_MAX)]
-
-
-class _CallbackBody(msgspec.Struct):
-    """What Dash's renderer posts. Callbacks here use plain ids and flat lists."""
-
-    output: Annotated[str, msgspec.Meta(max_length=1000)]
-    outputs: _Property | Properties
-    inputs: Properties
-    changed: Annotated[list[str], msgspec.Meta(max_length=PART_MAX)] = msgspec.field(
-        name="changedPropIds", default_factory=list
-    )
-    state: Properties = []
-
-
-_DECODER = msgspec.json.Decoder(_CallbackBody)
 
 
 def content_security_policy(script_hashes: Collection[str]) -> str:
@@ -92,7 +67,7 @@ class Guard:
         host_names: Collection[str],
         public_url: str,
         body_bytes_max: int,
-        callback_shapes: Callable[[], MutableMapping[str, tuple[int, int]]],
+        callback_shapes: Callable[[], Shapes],
         policy: Callable[[], str],
     ) -> None:
         self._app = app
@@ -138,7 +113,7 @@ class Guard:
         token = asking.set(verdict.identity if verdict else None)
         try:
             if scope["method"] in ("GET", "HEAD"):
-                await self._app(scope, receive, send)
+                await self._answer_while_wanted(scope, b"", receive, send)
             else:
                 await self._guard_body(scope, receive, send)
         finally:
@@ -163,10 +138,43 @@ class Guard:
         if body is None:
             await _answer(send, 413, f"the body is larger than {self._body_bytes_max} bytes")
             return
-        if scope["path"] == CALLBACK_PATH and (reason := self._odd(body)):
+        if scope["path"] == CALLBACK_PATH and (reason := odd(body, self._callback_shapes())):
             await _answer(send, 400, reason)
             return
-        await self._app(scope, _replay(body, receive), send)
+        await self._answer_while_wanted(scope, body, receive, send)
+
+    async def _answer_while_wanted(
+        self, scope: Scope, body: bytes, receive: Receive, send: Send
+    ) -> None:
+        """Have the application answer, until it has or nobody waits for it any more.
+
+        What it waits for ends with it: psycopg cancels the statement of a cancelled task.
+        """
+        gone = asyncio.create_task(_gone(receive))
+        is_begun = is_whole = False
+
+        async def watched(message: Message) -> None:
+            nonlocal is_begun, is_whole
+            if not is_begun:
+                is_begun = True
+                patience.reschedule(None)
+            is_whole = message["type"] == "http.response.body" and not message.get("more_body")
+            await send(message)
+
+        answering = asyncio.ensure_future(self._app(scope, _replay(body, gone), watched))
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX) as patience:
+                await asyncio.wait({gone, answering}, return_when=asyncio.FIRST_COMPLETED)
+            if answering.done() or is_whole:
+                await answering
+        except TimeoutError:
+            if is_begun:
+                raise
+            await _end(answering)
+            await _answer(send, 503, f"there is no answer within {ANSWER_S_MAX:.0f} s")
+        finally:
+            await _end(gone)
+            await _end(answering)
 
     def _is_own_origin(self, scope: Scope) -> bool:
         """Whether a page of ours asks. Browsers send the origin with sockets and changes."""
@@ -206,28 +214,6 @@ class Guard:
             if not message.get("more_body"):
                 return b"".join(parts)
 
-    def _odd(self, body: bytes) -> str:
-        """Say what is wrong with a callback body; empty if nothing is."""
-        try:
-            call = _DECODER.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return f"not a callback: {error}"
-        shape = self._callback_shapes().get(call.output)
-        inputs = {f"{part.id}.{part.property}" for part in call.inputs}
-        outputs = call.outputs if isinstance(call.outputs, list) else [call.outputs]
-        wanted = [part.split("@")[0] for part in call.output.strip(".").split("...") if part]
-        checks = (
-            (shape is None, "there is no such callback"),
-            (shape != (len(call.inputs), len(call.state)), "this callback takes other inputs"),
-            (
-                [f"{part.id}.{part.property}" for part in outputs] != wanted,
-                "these are not its outputs",
-            ),
-            (not set(call.changed) <= inputs, "what changed is not among the inputs"),
-            (not all(map(_is_sound, call.inputs)), "the address is not a path"),
-        )
-        return next((reason for is_odd, reason in checks if is_odd), "")
-
     def _with_headers(self, scope: Scope, send: Send) -> Send:
         policy = self._policy()
         # Scripts and styles are the same for all who may have them, and come with every page.
@@ -249,14 +235,9 @@ class Guard:
                 if not is_program and all(key.lower() != b"cache-control" for key, _ in given):
                     own[b"cache-control"] = b"no-store"
                 message["headers"] = [*given, *own.items()]
-            async with asyncio.timeout(SEND_S_MAX):
-                await send(message)
+            await send(message)
 
         return wrapped
-
-
-def _is_sound(part: _Property) -> bool:
-    return part.property != "pathname" or (part.value or "").startswith("/")
 
 
 def _header(scope: Scope, name: bytes) -> str:
@@ -264,13 +245,27 @@ def _header(scope: Scope, name: bytes) -> str:
     return values[0].decode("latin-1") if len(values) == 1 else ""
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+def _replay(body: bytes, gone: "asyncio.Task[Message]") -> Receive:
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:
-        return waiting.pop() if waiting else await receive()
+        return waiting.pop() if waiting else await asyncio.shield(gone)
 
     return replayed
+
+
+async def _gone(receive: Receive) -> Message:
+    """Return when the other side has left, or has got its answer."""
+    while (message := await receive())["type"] == "http.request":
+        pass
+    return message
+
+
+async def _end(task: "asyncio.Future[Any]") -> None:
+    if not task.done():
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def _answer(send: Send, status: int, reason: str, location: str = "") -> None:

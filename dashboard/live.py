@@ -26,6 +26,8 @@ from dashboard.view import View
 SUBSCRIPTION_BYTES_MAX = 4096
 # A viewer that takes nothing for this long is cut off; it comes back by itself.
 SEND_TIMEOUT_S = 20.0
+# A socket whose page does not say what it shows is closed.
+SUBSCRIBE_S_MAX = 20.0
 # How often it is looked whether whoever opened a socket is still let in.
 KNOWN_EVERY_S = 10.0
 
@@ -64,7 +66,7 @@ def add_routes(
         try:
             broadcaster = audiences.of(visit.identity.audience)
         except TooManyViewers as error:
-            await socket.close(4429, str(error))
+            await _close(socket, 4429, str(error))
             return
         leaving = asyncio.create_task(_close_when_unknown(socket, visit))
         try:
@@ -122,33 +124,56 @@ async def _serve(
     sender: asyncio.Task[None] | None = None
     try:
         while True:
-            wanted = _read(await socket.receive_text(), paths)
+            async with asyncio.timeout(SUBSCRIBE_S_MAX if sender is None else None):
+                wanted = _read(await _hear(socket), paths)
             if sender is not None:
                 await _end(sender)
             if wanted is None:
-                await socket.close(4400)
+                await _close(socket, 4400)
                 return
             mark = msgspec.json.encode({"ask": wanted.ask, "build": build})
             try:
                 audiences.check_room()
             except TooManyViewers as error:
-                await socket.close(4429, str(error))
+                await _close(socket, 4429, str(error))
                 return
             view = View.parse(wanted.path, wanted.search)
             sender = asyncio.create_task(
                 _send(socket, broadcaster, view, mark, with_frames=wanted.frames)
             )
+    except TimeoutError:
+        await _close(socket, 4408, "nothing was asked for")
     finally:
         if sender is not None:
             await _end(sender)
+
+
+async def _hear(socket: WebSocket) -> str:
+    """Return what the page says; nothing where that is no text.
+
+    Raises:
+        WebSocketDisconnect: it has left, or was sent away while nobody listened.
+    """
+    try:
+        message = await socket.receive()
+    except RuntimeError as error:  # it was closed from here
+        raise WebSocketDisconnect(1006) from error
+    if message["type"] != "websocket.receive":
+        raise WebSocketDisconnect(message.get("code", 1006))
+    return message.get("text") or ""
+
+
+async def _close(socket: WebSocket, code: int, reason: str = "") -> None:
+    """Close a socket, whether or not the other side or somebody here has done so already."""
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        await socket.close(code, reason)
 
 
 async def _close_when_unknown(socket: WebSocket, visit: Visit) -> None:
     """Close a socket when the login that opened it is over; looking counts as use of it."""
     while visit.is_known():  # noqa: ASYNC110 - a store is asked; nothing tells
         await asyncio.sleep(KNOWN_EVERY_S)
-    with contextlib.suppress(RuntimeError):
-        await socket.close(4401, "this login is over")
+    await _close(socket, 4401, "this login is over")
 
 
 def _read(text: str, paths: frozenset[str]) -> Subscription | None:
@@ -177,9 +202,9 @@ async def _send(
                     await socket.send_bytes(name.encode() + content)
                 await socket.send_text((update.message[:-1] + b"," + mark[1:]).decode())
     except TooManyViewers as error:
-        await socket.close(4429, str(error))
+        await _close(socket, 4429, str(error))
     except TimeoutError:
-        await socket.close(4408, "too slow")
+        await _close(socket, 4408, "too slow")
     except (WebSocketDisconnect, RuntimeError):
         # Starlette raises RuntimeError when the other side has gone in the middle of a send.
         pass

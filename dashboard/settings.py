@@ -38,6 +38,13 @@ class DashboardSettings(AccessSettings, LogSettings, DatabaseSettings):
     viewers_max: Annotated[
         int, Meta(ge=1, le=10_000, description="browser pages served live at the same time")
     ] = 500
+    connections_max: Annotated[
+        int, Meta(ge=16, le=100_000, description="connections of browsers at the same time")
+    ] = 2000
+    hang_s_max: Annotated[
+        float,
+        Meta(ge=1, le=600, description="a process that does nothing for so long ends itself"),
+    ] = 20.0
     views_max: Annotated[
         int, Meta(ge=1, le=1000, description="different views computed at the same time")
     ] = 100

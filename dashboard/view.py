@@ -17,6 +17,8 @@ PARAMETERS = (
     "alert", "at", "racks", "show", "cycle",
 )  # fmt: skip
 VALUE_CHARS_MAX = 160
+SEARCH_CHARS_MAX = 4096
+FIELDS_MAX = 64
 SPAN_S_MAX = 31 * 86_400
 POINTS_MAX = 400
 # What the collector keeps: see the views `facility_rollup`, `rack_rollup` and `facility_spread`.
@@ -71,8 +73,8 @@ class View:
     @classmethod
     def parse(cls, path: str, search: str) -> "View":
         """Read an address. It never fails: what makes no sense is not there."""
-        pairs = parse_qsl(search.removeprefix("?")[:4096], max_num_fields=64)
-        return cls.of(path, dict(pairs))
+        fields = search.removeprefix("?")[:SEARCH_CHARS_MAX].split("&")[:FIELDS_MAX]
+        return cls.of(path, dict(parse_qsl("&".join(fields))))
 
     @classmethod
     def of(cls, path: str, values: Mapping[str, object]) -> "View":
@@ -121,6 +123,8 @@ class View:
         note = ""
         if fixed is None:
             start_s, end_s = now_s - RANGES_S[self.range_name], now_s
+            if self.get("from") or self.get("to"):
+                note = f"this range makes no sense: here are the last {self.range_name}"
         else:
             start_s, end_s = fixed
             if end_s - start_s > SPAN_S_MAX:

@@ -36,6 +36,11 @@ class Serving:
             assert time.monotonic() < deadline, "the dashboard took too long to start"
             time.sleep(0.02)
 
+    @property
+    def connections(self) -> set[Any]:
+        """The connections that it has now."""
+        return set(self._server.server_state.connections)
+
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join(START_S_MAX)

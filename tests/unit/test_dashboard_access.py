@@ -15,9 +15,12 @@ from dashboard.access.oidc import local_path
 from dashboard.access.proxy import ProxyDoor
 from dashboard.access.routes import Routes
 from dashboard.access.sessions import Sessions
+from dashboard.command import DEBUGGING, refuse_debugging
 from dashboard.pages import PAGES
 from dashboard.settings import DashboardSettings
+from fleetgauge.__main__ import main
 from telemetry.clock import Clock
+from telemetry.errors import ConfigError
 from tests.fix_dashboard_access import RULES, SECRET, as_role, rule
 
 ME = Identity("ada", Role.VIEWER, "acme")
@@ -265,3 +268,26 @@ def test_an_incomplete_way_in_stops_the_start(
 def test_with_access_control_any_address_will_do(proxied: dict[str, Any]) -> None:
     assert DashboardSettings(**proxied, listen_address="0.0.0.0:80").port == 80
     assert len(RULES) > 4
+
+
+@pytest.mark.parametrize("name", DEBUGGING)
+def test_t23_debugging_is_refused_where_others_can_look(proxied: dict[str, Any], name: str) -> None:
+    for_others = DashboardSettings(listen_address="0.0.0.0:8050", **proxied)
+    for value in ("1", "true", "ON"):
+        with pytest.raises(ConfigError, match=name):
+            refuse_debugging(for_others, {name: value})
+    refuse_debugging(for_others, {name: "0"})
+    refuse_debugging(DashboardSettings(), {name: "1"})
+
+
+def test_t23_the_program_asks_before_it_starts(
+    proxied: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "dashboard.toml"
+    config.write_text(
+        'access = "proxy"\nproxy_peers = "10.0.0.1"\nlisten_address = "0.0.0.0:0"\n'
+        f'proxy_secret_file = "{proxied["proxy_secret_file"]}"\n'
+        '[[access_rules]]\nclaim = "user"\nvalue = "ann"\nrole = "viewer"\ntenant = "acme"\n'
+    )
+    monkeypatch.setenv("DASH_DEBUG", "true")
+    assert main(["dashboard", "--config", str(config)]) == 2

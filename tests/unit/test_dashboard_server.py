@@ -3,6 +3,8 @@
 import contextlib
 import json
 import re
+import socket
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -172,6 +174,40 @@ def test_an_odd_subscription_closes_the_line(client: httpx.Client, text: str) ->
             line.recv(timeout=20)
     assert caught.value.rcvd is not None
     assert caught.value.rcvd.code == 4400
+
+
+def test_a_subscription_of_bytes_closes_the_line(client: httpx.Client) -> None:
+    with live_line(client) as line:
+        line.send(b'{"path": "/"}')
+        with pytest.raises(ConnectionClosed) as caught:
+            line.recv(timeout=20)
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 4400
+
+
+def test_lines_that_break_at_any_moment_leave_no_trace_in_the_log(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = client.base_url.port
+    shake_hands = (
+        b"GET /live HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    text = b'{"path": "/"}'
+    said = b"\x81" + bytes([0x80 | len(text)]) + b"\0\0\0\0" + text
+    for sent in (b"", b"\x81", said, said * 2, said + b"\x88\x80\0\0\0\0"):
+        for waits in (False, True):
+            with socket.create_connection(("127.0.0.1", port or 0), 20) as line:
+                line.sendall(shake_hands + (b"" if waits else sent))
+                if waits:
+                    line.recv(1000)
+                    line.sendall(sent)
+                # Reset, not closed in good order.
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert client.get("/healthz").status_code == 200
+    assert "Traceback" not in caplog.text
+    assert "without completing" not in caplog.text
 
 
 def test_too_many_viewers_are_told_so(client: httpx.Client) -> None:

@@ -14,11 +14,13 @@ import pytest
 import yaml
 
 from agent.settings import AgentSettings
+from dashboard.settings import DashboardSettings
 from telemetry import settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SYSTEMD = ROOT / "deploy" / "systemd"
 UNIT = SYSTEMD / "fleetgauge-agent.service"
+DASHBOARD_UNIT = SYSTEMD / "fleetgauge-dashboard.service"
 OPTIONS = sorted((SYSTEMD / "options").glob("*.conf"))
 EXPOSURE_MAX = 2.0
 # What an option may cost, by its name; an option that is not listed may cost nothing.
@@ -57,8 +59,9 @@ needs_systemd = pytest.mark.skipif(
 
 
 @needs_systemd
-def test_t18_the_unit_exposes_no_more_than_it_must(tmp_path: Path) -> None:
-    assert exposure(tmp_path, UNIT) <= EXPOSURE_MAX
+@pytest.mark.parametrize("unit", [UNIT, DASHBOARD_UNIT], ids=lambda path: path.stem)
+def test_t18_the_unit_exposes_no_more_than_it_must(tmp_path: Path, unit: Path) -> None:
+    assert exposure(tmp_path, unit) <= EXPOSURE_MAX
 
 
 @needs_systemd
@@ -70,9 +73,10 @@ def test_t18_an_option_gives_away_what_it_says_and_no_more(tmp_path: Path, optio
 
 
 @needs_systemd
-def test_systemd_understands_every_line(tmp_path: Path) -> None:
-    path = tmp_path / "fleetgauge-agent.service"
-    path.write_text(re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text()))
+@pytest.mark.parametrize("unit", [UNIT, DASHBOARD_UNIT], ids=lambda path: path.stem)
+def test_systemd_understands_every_line(tmp_path: Path, unit: Path) -> None:
+    path = tmp_path / unit.name
+    path.write_text(re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", unit.read_text()))
     assert run("systemd-analyze", "verify", "--man=no", str(path)).stderr == ""
 
 
@@ -90,6 +94,14 @@ def test_a_wrong_setting_is_not_tried_again_and_all_else_is() -> None:
     assert found["Restart"] == ["always"]
     assert found["RestartPreventExitStatus"] == ["2"]
     assert found["StartLimitIntervalSec"] == ["0"]
+
+
+def test_f37_a_dashboard_that_hangs_or_dies_is_started_anew() -> None:
+    found = directives(DASHBOARD_UNIT)
+    assert found["Type"] == ["notify"]
+    assert found["Restart"] == ["always"]
+    assert found["RestartPreventExitStatus"] == ["2"]
+    assert DashboardSettings().hang_s_max < int(found["WatchdogSec"][0]) <= 30
 
 
 def test_t19_the_spool_lies_where_the_unit_may_write_and_nothing_else_may_be_written() -> None:
