@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from alerts.alert import Alert
 from alerts.rules import Rule
 
+# Who silences this would hide that something is silenced.
+NEVER_SILENCED = frozenset({"mass_silence"})
+
 
 @dataclass(frozen=True, slots=True)
 class Silence:
@@ -66,6 +69,8 @@ class Inhibitors:
 
 def find_silence(alert: Alert, silences: Iterable[Silence]) -> int | None:
     """Return the first silence that covers an alert."""
+    if alert.rule in NEVER_SILENCED:
+        return None
     return next((silence.silence_id for silence in silences if silence.covers(alert)), None)
 
 

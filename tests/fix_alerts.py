@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from alerts.database import Connection, connect
 from alerts.engine import Engine, Pass
@@ -121,17 +122,53 @@ class Ledger:
 
     def event(
         self, host: str, kind: str, *, gpu: int | None = None, code: int | None = None,
-        age_s: float = 0,
+        age_s: float = 0, detail: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self._position += 1
         self.connection.execute(
-            "insert into events (time, host_id, gpu_id, kind, code, boot_epoch, seq, position) "
-            "values (%s, %s, %s, %s, %s, 1, %s, 0)",
+            "insert into events (time, host_id, gpu_id, kind, code, detail, boot_epoch, seq, "
+            "position) values (%s, %s, %s, %s, %s, %s, 1, %s, 0)",
             (
                 self.clock.now - timedelta(seconds=age_s), self.hosts[host],
-                None if gpu is None else self.gpus[host][gpu], kind, code, self._position,
+                None if gpu is None else self.gpus[host][gpu], kind, code, Jsonb(detail or {}),
+                self._position,
             ),
         )  # fmt: skip
+
+    def slow(self, host: str, gpu: int, *, age_s: float = 0, **columns: Any) -> None:
+        """Store a slow reading of one accelerator."""
+        self.connection.execute(
+            "select make_partition('slow_samples', %(now)s::timestamptz - interval '1 hour', "
+            "%(now)s::timestamptz + interval '1 hour') "
+            "where to_regclass('timescaledb_information.hypertables') is null",
+            {"now": self.clock.now},
+        )
+        time = self.clock.now - timedelta(seconds=age_s)
+        gpu_id = self.gpus[host][gpu]
+        self._insert("slow_samples", time=time, gpu_id=gpu_id, returning="gpu_id", **columns)
+
+    def silence(
+        self, *, rule: str | None = None, facility: str | None = None, host: str | None = None,
+        seconds: float = 600, author: str = "ann",
+    ) -> None:  # fmt: skip
+        self.connection.execute(
+            "insert into silences (rule, facility_id, host_id, author, comment, starts_at, "
+            "ends_at) values (%s, %s, %s, %s, 'works', %s, %s)",
+            (
+                rule, facility and self.facility(facility), host and self.hosts[host], author,
+                self.clock.now, self.clock.now + timedelta(seconds=seconds),
+            ),
+        )  # fmt: skip
+
+    def can(self, host: str, **most: int) -> None:
+        """Say what a host's accelerators can do at most."""
+        for name, value in most.items():
+            self.connection.execute(
+                sql.SQL("update accelerators set {} = %s where host_id = %s").format(
+                    sql.Identifier(name)
+                ),
+                (value, self.hosts[host]),
+            )
 
     def missing(self, host: str, gpu: int) -> None:
         """Take an accelerator out of its host's inventory."""

@@ -152,6 +152,52 @@ def test_f49_a_silence_covers_no_more_than_it_says(bench: Bench) -> None:
     assert notice["counts"]["silenced"] == 1
 
 
+def test_t22_whoever_silences_much_is_told_of_to_everybody_and_it_stays_counted(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(receivers={name: Receiver(kind="log") for name in ("pager", "chief")})
+    bench.make_fleet(hosts=3)
+    bench.ledger.silence(facility="f0", author="mallory", seconds=6000)
+    bench.ledger.silence(rule="mass_silence", author="mallory", seconds=6000)
+    for _ in range(6):
+        bench.live(10, reader_status_code=[LOST, LOST])
+    rows = bench.rows(
+        "select receiver, body::jsonb->>'summary' as summary from outbox"
+        " where body::jsonb->>'kind' = 'opened'"
+    )
+    told = {
+        row["receiver"] for row in rows if "mallory silenced every rule in f0" in row["summary"]
+    }
+    assert told == {"pager", "chief"}
+    assert not [row for row in rows if "mallory" not in row["summary"]]
+    counted = bench.rows(
+        "select count(*) as n from alerts where rule = 'gpu_lost' and silenced_by is not null"
+        " and severity = 'critical' and state = 'firing'"
+    )
+    assert counted == [{"n": 2}]
+
+
+@pytest.mark.parametrize(
+    ("zone", "starts"),
+    [
+        ("Europe/Berlin", "2026-10-25 00:30:00+00"), ("Europe/Berlin", "2026-03-29 00:30:00+00"),
+        ("America/New_York", "2026-11-01 05:30:00+00"), ("America/New_York", "2026-03-08 06:30Z"),
+        ("Australia/Lord_Howe", "2026-04-04 14:30:00+00"), ("UTC", "2026-12-31 23:30:00+00"),
+    ],
+)  # fmt: skip
+def test_f49_a_silence_is_as_long_as_it_says_when_clocks_change(
+    bench: Bench, zone: str, starts: str
+) -> None:
+    bench.connection.execute("select set_config('timezone', %s, false)", (zone,))
+    row = bench.connection.execute(
+        "insert into silences (rule, author, comment, starts_at, ends_at)"
+        " values ('thermal', 'ann', 'x', %(at)s, %(at)s::timestamptz + 2.0 * interval '1 hour')"
+        " returning extract(epoch from ends_at - starts_at)::float8 as seconds",
+        {"at": starts},
+    ).fetchone()
+    assert row == {"seconds": 7200.0}
+
+
 @pytest.mark.parametrize(
     ("columns", "author", "days"),
     [
