@@ -44,7 +44,7 @@ class DashboardSettings(AccessSettings, LogSettings, DatabaseSettings):
     hang_s_max: Annotated[
         float,
         Meta(ge=1, le=600, description="a process that does nothing for so long ends itself"),
-    ] = 20.0
+    ] = 25.0
     views_max: Annotated[
         int, Meta(ge=1, le=1000, description="different views computed at the same time")
     ] = 100

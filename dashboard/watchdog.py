@@ -13,7 +13,7 @@ import socket
 import sys
 
 # Building the application and the first look at a large fleet take seconds on a busy machine.
-START_S_MAX = 90.0
+START_S_MAX = 180.0
 
 
 class Watchdog:
