@@ -50,8 +50,9 @@ where gpu_id = any(%(gpu_ids)s);
 -- name: worst_hosts
 -- Hosts with the most faults in a span of time; events within three minutes of each other on one
 -- accelerator are one fault. Whole days are counted already (`host_faults`); what lies before and
--- after them is counted here. A day is whole if the three minutes before it are in the span too.
-with span as (
+-- after them is counted here. A day is whole if the three minutes before it are in the span too. Times
+-- are computed first: what the view of events lets into its index is comparisons and no arithmetic.
+with days as (
     select
         to_timestamp(%(start_s)s) as starts_at,
         to_timestamp(%(end_s)s) as ends_at,
@@ -61,6 +62,16 @@ with span as (
             'epoch'::timestamptz
         ) as first_day,
         date_bin('1 day', to_timestamp(%(end_s)s), 'epoch'::timestamptz) as end_day
+),
+span as materialized (
+    select
+        starts_at,
+        ends_at,
+        first_day,
+        end_day,
+        least(ends_at, first_day) as before_ends_at,
+        greatest(first_day, end_day - interval '3 minutes') as after_starts_at
+    from days
 ),
 told as (
     select
@@ -74,12 +85,12 @@ told as (
         select *
         from events
         where time >= s.starts_at
-            and time < least(s.ends_at, s.first_day)
+            and time < s.before_ends_at
             and is_fault(kind)
         union all
         select *
         from events
-        where time >= greatest(s.first_day, s.end_day - interval '3 minutes')
+        where time >= s.after_starts_at
             and time < s.ends_at
             and is_fault(kind)
     ) e
