@@ -38,6 +38,7 @@ class Bench:
 BENCHES = {
     "ingest": Bench("benchmarks.ingest", "rows stored a second, and what they cost"),
     "drain": Bench("benchmarks.drain", "how soon a backlog is stored, live load going on"),
+    "peers": Bench("benchmarks.side_by_side", "the same load here and in peers, beside each other"),
     "storage": Bench("benchmarks.storage", "bytes a value, here and with peers"),
     "agent": Bench("benchmarks.agent", "what an agent costs its host"),
     "start": Bench("benchmarks.start", "how soon the demo is live"),

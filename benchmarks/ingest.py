@@ -61,7 +61,7 @@ def measure(arguments: argparse.Namespace) -> Report:
     for number in range(arguments.runs):
         with rig(database_url=arguments.database, bootstrap=arguments.broker) as made:
             label = f"run {number + 1} of {arguments.runs}"
-            runs.append(_one_run(made, arguments, progress, label))
+            runs.append(one_run(made, arguments, progress, label))
             stack = stack_of(made.database_url, bootstrap=arguments.broker)
     progress.end()
     assert stack is not None  # noqa: S101 - there is at least one run
@@ -120,9 +120,10 @@ class Look:
     cpu_s: dict[str, float]
 
 
-def _one_run(
+def one_run(
     made: Rig, arguments: argparse.Namespace, progress: Progress, label: str
 ) -> dict[str, Any]:
+    """Run the load once, in services that have seen nothing yet, and return its figures."""
     make_places(made, arguments.gpus)
     names = start_collectors(made, arguments.collectors)
     sender, listener = start_sender(made, arguments)

@@ -75,7 +75,7 @@ class NoisyHosts:
             for number in range(hosts)
         ]
         self._chance = np.random.default_rng(seed)
-        self._pool = [self._body() for _ in range(POOL)]
+        self.bodies = [self._body() for _ in range(POOL)]
         self._used = [0] * POOL
         self._next = 0
         self._times = (0, b"")
@@ -84,7 +84,7 @@ class NoisyHosts:
     @property
     def sums(self) -> list[int]:
         """What the checked metrics of all messages add up to."""
-        each = zip(*(body.sums for body in self._pool), strict=True)
+        each = zip(*(body.sums for body in self.bodies), strict=True)
         return [sum(n * one for n, one in zip(self._used, ones, strict=True)) for ones in each]
 
     def message(self, now_us: int, interval_us: int, boot_epoch: int) -> tuple[bytes, bytes]:
@@ -108,7 +108,14 @@ class NoisyHosts:
             accelerators=sender.accelerators,
             layout=LAYOUT,
         )
-        return sender.key, encode_samples(header, self._times[1] + self._pool[at].bytes_after_times)
+        body = self._times[1] + self.bodies[at].bytes_after_times
+        return sender.key, encode_samples(header, body)
+
+    def values(self, at: int) -> list[NDArray[np.int64]]:
+        """Return what a body of the pool holds: per metric an array of ticks x accelerators."""
+        text = bytes(8 * self.shape.ticks) + self.bodies[at].bytes_after_times
+        record = np.frombuffer(text, dtype=body_dtype(self.shape))[0]
+        return [record[f"m{metric.id}"].astype(np.int64) for metric in METRICS]
 
     def _body(self) -> Body:
         record = np.zeros((), dtype=body_dtype(self.shape))

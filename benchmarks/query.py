@@ -26,7 +26,7 @@ from benchmarks.fleet_rows import Connection, FleetRows, Shape
 from benchmarks.progress import Progress
 from benchmarks.report import Report, percentile
 from benchmarks.rig import rig, stack_of
-from collector import compaction, maintenance
+from collector import compaction, maintenance, recompression
 from collector.tier import Tier
 from dashboard.view import View
 from sql import queries
@@ -81,11 +81,13 @@ def measure(arguments: argparse.Namespace) -> Report:
         _make_young(rows, connection, arguments, progress, end, tier=stack.tier or "")
         questions = ask_about(rows, arguments.raw_gpus, end)
         young = _ask_all(made.database_url, questions, arguments.asks, progress, "one day")
-        progress.say(f"making {arguments.days} days of rollups")
         for day in range(1, arguments.days):
+            progress.say(f"making rollups: day {day + 1} of {arguments.days}")
             start = end - timedelta(days=day + 1)
             rows.make_rollups(start, start + timedelta(days=1))
             _make_gpu_rollups(rows, connection, arguments, stack.tier or "", start)
+        # As autovacuum leaves what is days old: index-only scans need it.
+        connection.execute("vacuum analyze")
         runs = []
         for number in range(arguments.runs):
             words = f"run {number + 1} of {arguments.runs}"
@@ -171,7 +173,7 @@ def _make_young(
     """Make the places, the first day of rollups, the events and the raw samples."""
     progress.say("making places")
     rows.make_places()
-    progress.say("making a day of rollups")
+    progress.say(f"making rollups: day 1 of {arguments.days}")
     rows.make_rollups(end - timedelta(days=1), end)
     rows.make_events(end - timedelta(days=EVENT_DAYS), end, _events(rows.shape))
     progress.say("making raw samples")
@@ -180,6 +182,9 @@ def _make_young(
         _make_partitions(connection, "samples", timedelta(hours=1), start, end)
     rows.make_samples(start, end, arguments.raw_gpus)
     maintenance.index_closed(connection, Tier(tier), round(end.timestamp() * 1e6))
+    while tier == "timescale" and (chunk := recompression.next_due(connection)):
+        recompression.make_anew(connection, chunk)
+    connection.execute("vacuum analyze")
     _make_gpu_rollups(rows, connection, arguments, tier, start)
 
 
@@ -227,8 +232,13 @@ def _ask_all(
 def _session(url: str) -> Iterator[Connection]:
     """Connect like the dashboard, with its role and for everybody's eyes."""
     with psycopg.connect(url, options=SESSION) as connection:
-        connection.execute(queries("dashboard_access")["enter"], AUDIENCE)
+        enter(connection)
         yield connection
+
+
+def enter(connection: Connection) -> None:
+    """Take the dashboard's role, for everybody's eyes, until the transaction ends."""
+    connection.execute(queries("dashboard_access")["enter"], AUDIENCE)
 
 
 def _ask_ms(connection: Connection, question: Question) -> float:

@@ -8,13 +8,11 @@ plain PostgreSQL compresses nothing (`--database-url` takes a TimescaleDB with i
 
 import argparse
 import time
-from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
-from psycopg.rows import TupleRow
 
 from benchmarks.peers import Absent, Peer, prometheus, victoria_metrics
 from benchmarks.processes import cpu_seconds_of
@@ -22,8 +20,7 @@ from benchmarks.progress import Progress
 from benchmarks.recorded import FACILITY, Recording
 from benchmarks.report import Figures, Report
 from benchmarks.rig import Rig, rig, stack_of
-from collector import recompression
-from collector.tier import Tier
+from benchmarks.stored import sample_bytes
 from simulator.sender import KafkaSender
 from sql import queries
 from telemetry.stop import StopSignal
@@ -104,12 +101,9 @@ def _store(made: Rig, recording: Recording) -> dict[str, float | int | None]:
         ready = queries("bench")["has_messages"]
         made.wait(lambda: connection.execute(ready, wanted).fetchone(), "the rows", STORE_S_MAX)
         used_s = cpu_seconds_of(pids) - before_s
-        as_copied = _bytes(connection)
-        if stack_of(made.database_url).tier == Tier.TIMESCALE:
-            while chunk := recompression.next_due(connection, after=-timedelta(days=1)):
-                recompression.make_anew(connection, chunk)
+        as_copied = sample_bytes(connection, at_rest=False)
+        found = sample_bytes(connection, at_rest=True)
         remade_s = cpu_seconds_of(pids) - before_s - used_s
-        found = _bytes(connection)
         counted = connection.execute(queries("bench")["sample_rows"]).fetchone()
     assert counted is not None  # noqa: S101 - aggregates have a row
     return {
@@ -122,14 +116,6 @@ def _store(made: Rig, recording: Recording) -> dict[str, float | int | None]:
         "cpu_seconds_per_million_rows": 1e6 * used_s / recording.rows,
         "recompression_cpu_seconds_per_million_rows": 1e6 * remade_s / recording.rows,
     }
-
-
-def _bytes(connection: psycopg.Connection[TupleRow]) -> int:
-    """Return what the fast samples take on the disk now."""
-    connection.execute("checkpoint")
-    found = connection.execute(queries("bench")["sample_bytes"]).fetchone()
-    assert found is not None  # noqa: S101 - aggregates have a row
-    return int(found[0])
 
 
 def _store_in(peer: Peer, recording: Recording, notes: list[str]) -> dict[str, float | None]:

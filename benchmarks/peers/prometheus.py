@@ -5,15 +5,14 @@ compacted its head. Scraping, which would cost more, is not in it.
 """
 
 import resource
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.peers import Absent, PeerResult, folder_bytes
+from benchmarks.peers import PeerResult, folder_bytes
+from benchmarks.peers.programs import PROMTOOL
 from benchmarks.recorded import Column, Recording
 
-PROGRAM = "promtool"
 STORE_S_MAX = 3600.0
 
 
@@ -23,9 +22,7 @@ def store(recording: Recording, folder: Path) -> PeerResult:
     Raises:
         Absent: it is not installed.
     """
-    program = shutil.which(PROGRAM)
-    if program is None:
-        raise Absent("no promtool on this machine (Debian: apt-get install prometheus)")
+    program = PROMTOOL.find()
     text, blocks = folder / "recording.txt", folder / "blocks"
     with text.open("w", encoding="ascii") as file:
         by_metric = sorted(recording.columns(), key=lambda column: column.metric)

@@ -503,3 +503,12 @@ join facilities f on f.tenant = 'bench'
 join racks r on r.facility_id = f.facility_id
     and r.rack = 'rack ' || 1 + n / 16
 on conflict do nothing;
+
+-- name: noisy_gpu
+-- An accelerator of the ingest bench, with its host and its facility.
+select a.gpu_id, a.host_id, h.facility_id
+from accelerators a
+join hosts h using (host_id)
+where h.host = 'node-000002'
+order by a.gpu_id
+limit 1;

@@ -110,6 +110,20 @@ def test_the_query_bench_reads_plans(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
+def test_the_peers_bench_counts_what_is_missing_everywhere() -> None:
+    document = bench("peers", "--gpus", "160", "--minutes", "0.1", "--asks", "1")
+    for name, figures in document["figures"].items():
+        if figures["values_per_second"] is None:  # its program is not here
+            assert any(name.replace("_", "-") in note for note in document["notes"])
+            continue
+        measured(figures, "cpu_seconds_per_million_rows", "bytes_per_value", "lost_values")
+        assert figures["lost_values"] == figures["values_twice"] == 0
+        measured(figures["top_50_hottest"], "ms_p50", "ms_p95")
+    assert "fleetgauge" in document["figures"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_the_storage_bench_stores_every_row_and_names_absent_peers() -> None:
     document = bench("storage", "--hosts", "2", "--seconds", "60")
     figures = document["figures"]
