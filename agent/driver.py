@@ -82,6 +82,7 @@ class Driver:
         self._end_retry = Backoff(0.0, RETRY_MIN_S, RETRY_MAX_S)
         self._well_since_s: float | None = None
         self._for_hang = False
+        self._some_missing = False
 
     def poll(self) -> Inspection | None:
         """Look after opening; return what an opening that has just ended found."""
@@ -175,6 +176,7 @@ class Driver:
         )
         self.accelerators = inspection.accelerators + lost
         self._positions = [*range(len(inspection.accelerators)), *(None for _ in lost)]
+        self._some_missing = bool(inspection.missing)
         self.trouble = ""
         self._retry.reset()
         self._open_at_s = None
@@ -198,6 +200,9 @@ class Driver:
         """
         now_s = self._clock.monotonic_s()
         statuses = {reading.status for reading in readings}
+        if self._some_missing:
+            # Also of those that were never seen, and so have no reading.
+            statuses.add(ReaderStatus.LOST)
         if ReaderStatus.LOST not in statuses:
             self._lost_retry.reset()
         self._forget_hangs(ReaderStatus.TIMEOUT not in statuses, now_s)

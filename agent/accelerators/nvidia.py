@@ -8,6 +8,7 @@ What is asked stands in `nvidia_sources`, batches in `nvidia_fields`, GPM in `nv
 import logging
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import pynvml
@@ -29,8 +30,9 @@ from agent.accelerators.nvidia_mig import (
 )
 from agent.accelerators.nvidia_sources import CALLS, FALLBACKS, HOURLY, LINK_FIELDS, Ask, Call
 from agent.accelerators.nvidia_verdict import Verdict, translate, translate_start, verdict
+from agent.calls import ThreadedCalls
 from telemetry.catalogue import CATALOGUE
-from telemetry.clock import Clock
+from telemetry.clock import Clock, SystemClock
 from telemetry.errors import DeviceLost, PermanentError, ReadError, RetryableError
 from telemetry.metrics import Group
 from telemetry.records import Accelerator, Event, ReaderStatus
@@ -38,6 +40,8 @@ from telemetry.records import Accelerator, Event, ReaderStatus
 log = logging.getLogger(__name__)
 
 HOUR_S = 3600.0
+# Half of what an agent gives its child to open the driver.
+OPEN_DEADLINE_S = 10.0
 # What the binding raises by itself when the driver counts more entries than there can be, or
 # gives a text that is none.
 BINDING_ERRORS = (IndexError, MemoryError, OverflowError, UnicodeDecodeError)
@@ -58,15 +62,27 @@ class _Asked(NamedTuple):
     gpm: GpmSampler
 
 
+class _Found(NamedTuple):
+    """A board, or an instance of one, as it was found."""
+
+    entry: Accelerator
+    board: Board
+    asked: _Asked
+
+
 class NvidiaReader:
     """All NVIDIA boards of this host.
 
     Args:
         clock: stamps events, and tells how far apart two GPM samples are.
         nvml: the binding; many simulated hosts in one process each bring a copy of their own.
+        open_deadline_s: what all boards together may take to be opened.
     """
 
-    def __init__(self, clock: Clock, nvml: Any = pynvml) -> None:
+    def __init__(
+        self, clock: Clock, nvml: Any = pynvml, open_deadline_s: float = OPEN_DEADLINE_S
+    ) -> None:
+        self._open_deadline_s = open_deadline_s
         self._clock = clock
         self._nvml = nvml
         self._started = False
@@ -89,16 +105,7 @@ class NvidiaReader:
             raise translate_start(error) from error
         except UnicodeDecodeError as error:
             raise RetryableError("the NVIDIA driver's version is not text") from error
-        entries: list[Accelerator] = []
-        missing: list[int] = []
-        for index in range(count):
-            kept = len(self._boards)
-            try:
-                entries += self._find_board(index)
-            except DeviceLost as error:
-                log.warning("board %d does not answer: %s", index, error)
-                missing.append(index)
-                self._drop(kept)
+        entries, missing = self._find_boards(count)
         whole = tuple(board for board in self._boards if board.instance is None)
         self._events = EventWaiter(nvml, whole, self._clock)
         with suppress(ReadError):
@@ -106,8 +113,41 @@ class NvidiaReader:
             self._events.build_if_due()
         return Inspection(driver_version, library_version, tuple(entries), tuple(missing))
 
-    def _find_board(self, index: int) -> list[Accelerator]:
+    def _find_boards(self, count: int) -> tuple[list[Accelerator], list[int]]:
+        """Get to know all boards; one that hangs meanwhile is missing, and the others are there."""
+        calls = ThreadedCalls(SystemClock())
+        try:
+            found = calls.gather(
+                [partial(self._find_board, index) for index in range(count)],
+                self._open_deadline_s,
+            )
+        finally:
+            calls.close()
+        entries: list[Accelerator] = []
+        missing: list[int] = []
+        for index, kept in enumerate(found):
+            if isinstance(kept, list):
+                entries += [board.entry for board in kept]
+                self._boards += [board.board for board in kept]
+                self._asked += [board.asked for board in kept]
+            else:
+                why = "it hangs while it is opened" if kept is None else kept
+                log.warning("board %d does not answer: %s", index, why)
+                missing.append(index)
+        return entries, missing
+
+    def _find_board(self, index: int) -> "list[_Found] | DeviceLost":
         """Get to know a board and what it is cut into."""
+        found: list[_Found] = []
+        try:
+            self._look_at(index, found)
+        except DeviceLost as error:
+            for kept in found:
+                kept.asked.gpm.free()
+            return error
+        return found
+
+    def _look_at(self, index: int, found: "list[_Found]") -> None:
         nvml = self._nvml
         try:
             board = make_board(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
@@ -120,16 +160,18 @@ class NvidiaReader:
             board.exhausted.update(LINK_FIELDS)
         instances = find_handles(nvml, board)
         board.cut_into = None if instances is None else frozenset(instances)
-        entries = [describe(nvml, board, index, self._keep(board))]
+        asked, given = self._ask_once(board)
+        entry = describe(nvml, board, index, given)
+        found.append(_Found(entry, board, asked))
         for uuid_text, handle in (instances or {}).items():
             instance = make_instance(nvml, board, uuid_text, handle)
             if instance is not None and instance.instance is not None:
-                self._keep(instance)
-                entries.append(describe_instance(nvml, instance, instance.instance, entries[0]))
-        return entries
+                asked, _ = self._ask_once(instance)
+                entry_of = describe_instance(nvml, instance, instance.instance, entry)
+                found.append(_Found(entry_of, instance, asked))
 
-    def _keep(self, board: Board) -> set[str]:
-        """Read a board once, for what it does not offer, and keep it; return what it gave."""
+    def _ask_once(self, board: Board) -> "tuple[_Asked, set[str]]":
+        """Read a board once, for what it does not offer; return what it gave as well."""
         nvml, collected = self._nvml, Collected(board)
         asked = _Asked(
             DirectCalls(nvml, board),
@@ -139,15 +181,7 @@ class NvidiaReader:
         for group in Group:
             self._collect(board, asked, group, collected)
         asked.gpm.collect(collected, self._clock.monotonic_s())
-        self._boards.append(board)
-        self._asked.append(asked)
-        return set(collected.values)
-
-    def _drop(self, kept: int) -> None:
-        """Forget all but the first boards: positions are those of the inventory."""
-        for asked in self._asked[kept:]:
-            asked.gpm.free()
-        del self._boards[kept:], self._asked[kept:]
+        return asked, set(collected.values)
 
     def read(self, position: int, group: Group) -> AcceleratorReading:
         """Read one group of metrics of the board at that position of the last inspection."""
@@ -250,8 +284,9 @@ class NvidiaReader:
         """Let go of NVML."""
         if self._events is not None:
             self._events.close()
-        self._drop(0)
-        self._events = None
+        for asked in self._asked:
+            asked.gpm.free()
+        self._boards, self._asked, self._events = [], [], None
         if self._started:
             self._started = False
             try:

@@ -359,3 +359,18 @@ def test_the_layouts_that_are_read_as_bytes_are_those_of_the_binding() -> None:
     field.value.siVal = -7
     kind, code, union = nvidia_fields.ENTRY.unpack(bytes(field))
     assert (kind, code, nvidia_fields.VALUES[kind].unpack_from(union)) == (5, 6, (-7,))
+
+
+def test_f03_a_board_that_hangs_in_the_first_opening_is_missing_and_the_others_are_read(
+    nvidia_host: SimulatedDriver, bind: Bind, manual_clock: ManualClock
+) -> None:
+    reader = NvidiaReader(manual_clock, bind(nvidia_host), open_deadline_s=1.0)
+    nvidia_host.hang(1)
+    inspection = reader.open()
+    assert [entry.index for entry in inspection.accelerators] == [0, 2]
+    assert inspection.missing == (1,)
+    manual_clock.pass_s(1)
+    for position in range(2):
+        assert fast(reader, position).status is ReaderStatus.WHOLE
+    nvidia_host.release()
+    assert [entry.index for entry in reader.open().accelerators] == [0, 1, 2]
