@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from agent.accelerators import AcceleratorReader, AcceleratorReading, load_reader
+from agent.boards import in_process
 from agent.counters import Counters
 from agent.drafts import Identity
 from agent.settings import AgentSettings
@@ -24,6 +25,7 @@ from telemetry import logs, settings
 from telemetry.clock import Clock, SystemClock
 from telemetry.errors import ConfigError, RetryableError
 from telemetry.metrics import Group
+from telemetry.records import ReaderStatus
 from telemetry.stop import StopSignal
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 # Activity counters are the difference of two readings at least 0.1 s apart.
 WARM_UP_S = 0.5
+PRINT_OPEN_DEADLINE_S = 20.0
 # `-P`: what happens to lie in the working directory is not imported.
 CHILD = (sys.executable, "-P", "-c", "from agent.child.serve import main; main()")
 
@@ -82,31 +85,47 @@ def _print(
     *,
     once: bool,
 ) -> int:
+    # A driver that hangs is to be said, and nothing is to be waited for longer than that.
+    boards = in_process(reader, clock, Counters())
     try:
-        inspection = reader.open()
-    except RetryableError as error:
-        raise RetryableError(f"cannot read any accelerator: {error}") from error
+        opening = boards.open()
+        if opening is None or not opening.wait(PRINT_OPEN_DEADLINE_S):
+            why = f"the driver hangs while it is opened, for {PRINT_OPEN_DEADLINE_S:.0f} s"
+            raise RetryableError(f"cannot read any accelerator: {why}")
+        try:
+            inspection = opening.result()
+        except RetryableError as error:
+            raise RetryableError(f"cannot read any accelerator: {error}") from error
+        boards.adopt(opening)
+        accelerators = inspection.accelerators
 
-    def read(group: Group) -> list[AcceleratorReading]:
-        return [reader.read(at, group) for at in range(len(inspection.accelerators))]
+        def read(group: Group) -> list[AcceleratorReading]:
+            answers = boards.read(range(len(accelerators)), group, chosen.read_deadline_s)
+            return [
+                answer or AcceleratorReading(accelerator.uuid, ReaderStatus.TIMEOUT)
+                for accelerator, answer in zip(accelerators, answers, strict=True)
+            ]
 
-    try:
         read(Group.FAST)
         interval_s = WARM_UP_S if once else chosen.sample_interval_s
         while not stop.wait(interval_s):
             time_us = clock.now_us()
+            readings = [read(Group.FAST), read(Group.SLOW)]
             print_readings(
                 sys.stdout,
                 host=identity.host,
                 time_us=time_us,
-                accelerators=inspection.accelerators,
-                readings=[read(Group.FAST), read(Group.SLOW)],
+                accelerators=accelerators,
+                readings=readings,
                 indent=2 if once else None,
             )
-            if once:
-                break
+            if not once:
+                continue
+            if accelerators and all(r.status is ReaderStatus.TIMEOUT for r in readings[0]):
+                raise RetryableError("the driver hangs: no accelerator answers in time")
+            break
     finally:
-        reader.close()
+        boards.close()
     return 0
 
 

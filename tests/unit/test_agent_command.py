@@ -3,13 +3,21 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fleetgauge.__main__ import EXIT_CONFIG, main
+from agent import boards, command
+from agent.accelerators import AcceleratorReading, Inspection
+from fleetgauge.__main__ import EXIT_CONFIG, EXIT_FAILED, main
 from telemetry.catalogue import CATALOGUE
+from telemetry.clock import Clock
+from telemetry.metrics import Group
+from telemetry.records import Accelerator, Event, ReaderStatus
+
+LONG_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +67,51 @@ def test_faults_show_as_words(tmp_path: Path) -> None:
     assert (failed["value"], failed["state"]) == (None, "failed")
     assert failed["reason"]
     assert len(reading["accelerators"]) in {1, 2}
+
+
+class HangingReader:
+    """A driver that never answers: in opening, or in reading."""
+
+    in_opening = True
+    released = threading.Event()
+
+    def __init__(self, clock: Clock) -> None:
+        pass
+
+    def open(self) -> Inspection:
+        if self.in_opening:
+            self.released.wait(LONG_S)
+        return Inspection("590", "13", (Accelerator(uuid=b"u" * 16, index=0),))
+
+    def read(self, position: int, group: Group) -> AcceleratorReading:
+        self.released.wait(LONG_S)
+        return AcceleratorReading(b"u" * 16, ReaderStatus.WHOLE)
+
+    def wait_events(self, timeout_s: float) -> list[Event]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("in_opening", [True, False])
+def test_f02_one_reading_of_a_driver_that_hangs_ends_and_says_so(
+    in_opening: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(HangingReader, "in_opening", in_opening)
+    monkeypatch.setattr(HangingReader, "released", threading.Event())
+    monkeypatch.setattr(command, "load_reader", lambda _name: HangingReader)
+    monkeypatch.setattr(command, "PRINT_OPEN_DEADLINE_S", 0.2 if in_opening else LONG_S)
+    monkeypatch.setattr(boards, "CLOSE_PATIENCE_S", 0.1)
+    flags = ["agent", "--once", "--sink", "stdout", "--read-deadline-s", "0.2"]
+    try:
+        assert main(flags) == EXIT_FAILED
+    finally:
+        HangingReader.released.set()
+    said = capsys.readouterr()
+    assert "the driver hangs" in said.err
+    if not in_opening:
+        assert json.loads(said.out)["accelerators"][0]["status"] == "timeout"
 
 
 @pytest.mark.parametrize(
