@@ -38,7 +38,7 @@ from agent.kafka_client import (
     make_producer,
     takes_connection,
 )
-from agent.outbox import Outbox
+from agent.outbox import TOO_LARGE, Outbox
 from agent.spool_rows import Slot
 from telemetry import kafka_door
 from telemetry.clock import Clock
@@ -307,7 +307,7 @@ class KafkaSink:
         self._counters.add("kafka_failures")
         if isinstance(error, _REFUSED):
             if lane.refused(slot):
-                outbox.refuse(slot, "too_large")
+                outbox.refuse(slot, TOO_LARGE)
             return False
         forbidden = isinstance(error, _FORBIDDEN)
         lane.failed(slot, now_s)

@@ -16,6 +16,7 @@ from agent.counters import Counters
 from agent.drafts import Draft, EventDraft, HostMemory, Identity, QueueDraft, SampleTick
 from agent.heartbeat import SpoolState, complete
 from agent.messages import Composer, chunks, full, runs
+from agent.split import halves
 from agent.spool import Range, Spool, ranges
 from agent.spool_file import SpoolFile
 from agent.spool_keeper import SPOOL_ERRORS, SpoolKeeper
@@ -28,6 +29,8 @@ from telemetry.streams import Stream
 log = logging.getLogger(__name__)
 
 _HOST_FACT = "host"
+# Why a message is refused that may be taken in parts.
+TOO_LARGE = "too_large"
 
 
 class Outbox:
@@ -259,11 +262,35 @@ class Outbox:
 
     def _refuse(self, slot: Slot, reason: str) -> None:
         with self._keeper.spool.transaction():
+            if reason == TOO_LARGE and self._split(slot):
+                return
             self._keeper.spool.refuse(slot, reason)
             self._report(ranges([slot]), reason)
 
+    def _split(self, slot: Slot) -> bool:
+        """Put two halves in a message's place, within a transaction; False if it has none."""
+        spool, boot_epoch = self._keeper.spool, self._keeper.boot_epoch
+        payload = spool.payload(slot)
+        parts = None if payload is None else halves(slot.stream, payload)
+        if parts is None:
+            return False
+        for half in parts:
+            seq, now_us = spool.next_seq(slot.stream), self._clock.now_us()
+            spool.add(Slot(slot.stream, boot_epoch, seq), now_us, half(boot_epoch, seq, now_us))
+        spool.remove([slot])
+        self._counters.add("messages_split")
+        # Its number will not come, though what it held will.
+        self._tell(ranges([slot]), "split")
+        return True
+
     def _report(self, gone: Sequence[Range], reason: str) -> None:
-        """Say in the events stream which messages will never come."""
+        """Count and log messages that will never come, and say so in the events stream."""
+        count = sum(run.last_seq - run.first_seq + 1 for run in gone)
+        self._counters.add(f"messages_dropped_{reason}", count)
+        log.warning("dropped %d messages: %s", count, reason)
+        self._tell(gone, reason)
+
+    def _tell(self, gone: Sequence[Range], reason: str) -> None:
         records: list[EventRecord] = [
             Dropped(
                 time_us=self._clock.now_us(),
@@ -275,9 +302,6 @@ class Outbox:
             )
             for run in gone
         ]
-        count = sum(run.last_seq - run.first_seq + 1 for run in gone)
-        self._counters.add(f"messages_dropped_{reason}", count)
-        log.warning("dropped %d messages: %s", count, reason)
         self._add_events(self._keeper.spool, self._keeper.boot_epoch, records)
 
     def _settle(self, spool: Spool, boot_epoch: int, leftovers: Sequence[SampleTick]) -> None:

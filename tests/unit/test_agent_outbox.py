@@ -13,9 +13,10 @@ from agent.spool_file import SpoolFile
 from agent.spool_keeper import DISK_RETRY_S
 from agent.spool_rows import Slot
 from telemetry.errors import ConfigError
+from telemetry.packing import unpack
 from telemetry.records import Dropped, Event, EventKind, Heartbeat, QueueSnapshot
 from telemetry.streams import Stream
-from telemetry.wire import decode, decode_queues
+from telemetry.wire import SamplesHeader, decode, decode_queues, split_uuids
 from tests.fix_agent import (
     IDENTITY,
     START_US,
@@ -196,10 +197,59 @@ def test_a_refused_message_is_out_of_the_way_and_said(make_outbox: MakeOutbox) -
     for number in range(3):
         outbox.write([make_tick(number)])
     (_, _), (slot, _), _ = outbox.pending(Stream.SAMPLES, 3)
-    outbox.refuse(slot, "too_large")
+    outbox.refuse(slot, "spool_corrupt")
     assert seqs(outbox, Stream.SAMPLES) == [1, 3]
     (dropped,) = dropped_in(outbox)
-    assert (dropped.first_seq, dropped.last_seq, dropped.reason) == (2, 2, "too_large")
+    assert (dropped.first_seq, dropped.last_seq, dropped.reason) == (2, 2, "spool_corrupt")
+
+
+def test_f18_a_message_that_is_too_large_is_cut_until_it_fits_and_no_value_is_lost(
+    make_outbox: MakeOutbox,
+) -> None:
+    counters = Counters()
+    outbox = make_outbox(ticks_per_message=3, counters=counters)
+    for number in range(3):
+        outbox.write([make_tick(number, gpus=5)])
+    whole = cells_of(everything(outbox, Stream.SAMPLES))
+    assert len(whole) == 15
+    while large := [
+        slot
+        for slot, payload in outbox.pending(Stream.SAMPLES, 100)
+        if len(cells_of([payload])) > 1
+    ]:
+        outbox.refuse(large[0], "too_large")
+        assert cells_of(everything(outbox, Stream.SAMPLES)) == whole
+    assert len(seqs(outbox, Stream.SAMPLES)) == 15
+    assert {d.reason for d in dropped_in(outbox)} == {"split"}
+    assert counters.snapshot()["messages_split"] == 14
+    (slot, _), *_ = outbox.pending(Stream.SAMPLES, 1)
+    outbox.refuse(slot, "too_large")
+    assert len(seqs(outbox, Stream.SAMPLES)) == 14
+    assert dropped_in(outbox)[-1].reason == "too_large"
+
+
+def test_f18_events_that_are_too_large_together_are_sent_in_parts(make_outbox: MakeOutbox) -> None:
+    outbox = make_outbox()
+    outbox.write([EventDraft([*xid(1).records, *xid(2).records, *xid(3).records])])
+    (slot, _), *_ = outbox.pending(Stream.EVENTS, 1)
+    outbox.refuse(slot, "too_large")
+    told = [records_in(payload) for payload in everything(outbox, Stream.EVENTS)]
+    assert [[r.code for r in part if isinstance(r, Event)] for part in told] == [[1], [2, 3], []]
+    assert [d.reason for d in dropped_in(outbox)] == ["split"]
+
+
+def cells_of(payloads: list[bytes]) -> dict[tuple[int, bytes], dict[str, int | None]]:
+    """Return every value by time and accelerator."""
+    found: dict[tuple[int, bytes], dict[str, int | None]] = {}
+    for payload in payloads:
+        message = decode(payload)
+        assert isinstance(message.header, SamplesHeader)
+        samples, uuids = unpack(message), split_uuids(message.header.accelerators)
+        for place, time_us in enumerate(samples.times_us):
+            for number, uuid in enumerate(uuids):
+                at = place * len(uuids) + number
+                found[time_us, uuid] = {name: c[at] for name, c in samples.columns.items()}
+    return found
 
 
 def test_f07_a_broken_disk_moves_the_spool_to_memory_and_back(
