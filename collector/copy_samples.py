@@ -9,6 +9,7 @@ from typing import LiteralString
 from psycopg.sql import Composed
 
 import sql
+from collector.column_batches import hole_counts
 from collector.columnstore import Columnstore, rows_of_batches
 from collector.copy_rows import END, SIGNATURE, rows_of
 from collector.database import Connection
@@ -19,6 +20,9 @@ from telemetry.metrics import Group
 # Fewer rows go into the row store of their chunk, and into its columnstore with the next
 # recompression: a compressed batch has columns of its own, which a few rows do not fill.
 COMPRESSED_ROWS_MIN = 2000
+# Where values are missing all over the place, a server compresses them faster than this program:
+# each different number of holes in a batch costs about as much as it does for so many rows.
+ROWS_A_HOLE_COUNT = 100
 
 _ROWS = sql.queries("collector_rows")
 _STATEMENTS = {
@@ -44,7 +48,8 @@ def copy_samples(
 def _copy_in_order(connection: Connection, part: SampleColumns, columnstore: Columnstore) -> None:
     target = columnstore.target(part)
     rows = sample_rows(part, by_accelerator=True)
-    if target is not None and target.takes_batches:
+    whole = hole_counts(rows, part.rows) * ROWS_A_HOLE_COUNT <= part.rows
+    if target is not None and target.takes_batches and whole:
         columns = dict(zip(column_names(part.group), rows, strict=True))
         batches = rows_of_batches(target.columns, columns, part.rows)
         copy_rows(connection, target.copy, batches)

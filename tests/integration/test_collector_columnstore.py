@@ -91,6 +91,7 @@ def made_here(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return made(names, columns, count)
 
     monkeypatch.setattr("collector.copy_samples.rows_of_batches", counted)
+    monkeypatch.setattr("collector.copy_samples.ROWS_A_HOLE_COUNT", 1)  # batches here are few
     return counts
 
 
@@ -132,6 +133,18 @@ def test_a_chunk_that_was_made_anew_takes_late_batches_and_is_made_anew_again(
     assert shelf.one(BACKWARDS) == 0
     _make_anew(shelf)
     assert fleet.stored(shelf) == fleet.sent
+
+
+def test_rows_with_holes_all_over_are_left_to_the_server(
+    shelf: Shelf, made_here: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.copy_samples.ROWS_A_HOLE_COUNT", 100)
+    fleet = Fleet(11)
+    for back_s, holes in ((200, 0.0), (180, 0.3), (160, 0.0)):
+        shelf.store(Stream.SAMPLES, *fleet.round(NOW_US - back_s * S, holes))
+    assert len(made_here) == 1
+    assert fleet.stored(shelf) == fleet.sent
+    assert shelf.one(BACKWARDS) == 0
 
 
 def test_rows_that_lie_in_two_chunks_are_left_to_the_server(
