@@ -17,6 +17,7 @@ Bytes = NDArray[np.uint8]
 
 # A time in milliseconds is a varint of six bytes from 2004 to 2109.
 TIME_BYTES = 6
+HOST_DIGITS = 6
 LABELS, SAMPLES, SERIES = b"\x0a", b"\x12", b"\x0a"
 SAMPLE_BYTES = 1 + 8 + 1 + TIME_BYTES
 LITERAL_4_BYTES = 0xFC  # a snappy literal whose length follows in four bytes
@@ -29,7 +30,11 @@ class RemoteWriteHosts:
         self._hosts = hosts
         self._start_ms = start_ms
         self._interval_ms = interval_ms
-        self._templates = [_Template.of(hosts, at) for at in range(len(hosts.bodies))]
+        shape = hosts.shape
+        names = [metric.name for metric in METRICS]
+        self._layout = _Layout(names, shape.accelerators, shape.ticks)
+        pool = range(len(hosts.bodies))
+        self._messages = [self._layout.filled(hosts.values(at)) for at in pool]
         self._next = 0
         self.values_per_message = hosts.rows_per_message * len(METRICS)
 
@@ -43,57 +48,54 @@ class RemoteWriteHosts:
         return snappy([self._message() for _ in range(messages)])
 
     def _message(self) -> bytes:
-        senders, bodies = self._hosts.senders, self._hosts.bodies
+        senders = self._hosts.senders
         turn, number = divmod(self._next, len(senders))
-        template = self._templates[self._next % (len(bodies) - 1)]
+        message = self._messages[self._next % (len(self._messages) - 1)]
         self._next += 1
         ticks = self._hosts.shape.ticks
         first_ms = self._start_ms + turn * ticks * self._interval_ms
         times = [varint(first_ms + tick * self._interval_ms) for tick in range(ticks)]
         sender = senders[number]
-        return template.fill(sender.facility[-1:] + sender.name[-6:], b"".join(times))
+        name = sender.facility[-1:] + sender.name[-HOST_DIGITS:]
+        return self._layout.send(message, name, times)
 
 
-class _Template:
-    """One body as protobuf, and where its host's name and its times stand."""
+class _Layout:
+    """The protobuf of a message, and where its host's name, its times and its values stand."""
 
-    def __init__(self, text: bytes, names: NDArray[np.int64], times: NDArray[np.int64]) -> None:
-        self._bytes: Bytes = np.frombuffer(text, dtype=np.uint8).copy()
-        self._names = names
-        self._times = times
-
-    @classmethod
-    def of(cls, hosts: NoisyHosts, at: int) -> "_Template":
-        """Return the body with that number; see `NoisyHosts.values`."""
-        values = hosts.values(at)
-        parts, names, times, size = [], [], [], 0
-        for metric, of_metric in zip(METRICS, values, strict=True):
-            for gpu in range(of_metric.shape[1]):
-                labels = _labels(metric.name, gpu)
-                samples = _samples(of_metric[:, gpu])
-                head = SERIES + varint(len(labels) + len(samples))
+    def __init__(self, metrics: Sequence[str], accelerators: int, ticks: int) -> None:
+        parts: list[bytes] = []
+        names, samples, size = [], [], 0
+        empty = SAMPLES + varint(SAMPLE_BYTES) + b"\x09" + bytes(8) + b"\x10" + bytes(TIME_BYTES)
+        for metric in metrics:
+            for gpu in range(accelerators):
+                labels = _labels(metric, gpu)
+                head = SERIES + varint(len(labels) + ticks * len(empty))
                 start = size + len(head)
-                site = start + labels.index(b"site-") + len("site-")
                 node = start + labels.index(b"node-") + len("node-")
-                names.append([site, *range(node, node + 6)])
-                first = start + len(labels) + 2 + SAMPLE_BYTES - TIME_BYTES
-                count = len(of_metric)
-                times += [
-                    list(range(first + n * (2 + SAMPLE_BYTES), first + n * (2 + SAMPLE_BYTES) + 6))
-                    for n in range(count)
-                ]
-                parts.append(head + labels + samples)
-                size += len(parts[-1])
-        ticks = hosts.shape.ticks
-        return cls(
-            b"".join(parts), np.array(names), np.array(times).reshape(-1, ticks * TIME_BYTES)
-        )
+                site = start + labels.index(b"site-") + len("site-")
+                names.append([site, *range(node, node + HOST_DIGITS)])
+                samples.append(start + len(labels))
+                parts += [head, labels, empty * ticks]
+                size = start + len(labels) + ticks * len(empty)
+        self._text = np.frombuffer(b"".join(parts), dtype=np.uint8)
+        self._names = np.array(names)
+        first = np.array(samples)[:, None, None] + len(empty) * np.arange(ticks)[None, :, None]
+        self._values = first + 3 + np.arange(8)
+        self._times = first + 12 + np.arange(TIME_BYTES)
 
-    def fill(self, name: str, times: bytes) -> bytes:
-        """Return the protobuf of a message: a digit of the facility and six of the host."""
-        self._bytes[self._names] = np.frombuffer(name.encode(), dtype=np.uint8)
-        self._bytes[self._times] = np.frombuffer(times, dtype=np.uint8)
-        return self._bytes.tobytes()
+    def filled(self, values: Sequence[NDArray[np.int64]]) -> Bytes:
+        """Return it with values, per metric an array of ticks x accelerators."""
+        by_series = np.ascontiguousarray(np.stack(values).transpose(0, 2, 1), dtype="<f8")
+        found: Bytes = self._text.copy()
+        found[self._values] = by_series.view(np.uint8).reshape(self._values.shape)
+        return found
+
+    def send(self, message: Bytes, name: str, times: Sequence[bytes]) -> bytes:
+        """Return it with a digit of the facility and six of the host, and a time a tick."""
+        message[self._names] = np.frombuffer(name.encode(), dtype=np.uint8)
+        message[self._times] = np.frombuffer(b"".join(times), np.uint8).reshape(-1, TIME_BYTES)
+        return message.tobytes()
 
 
 def _labels(metric: str, gpu: int) -> bytes:
@@ -105,14 +107,6 @@ def _labels(metric: str, gpu: int) -> bytes:
         pair += value.encode()
         found += LABELS + varint(len(pair)) + pair
     return found
-
-
-def _samples(values: NDArray[np.int64]) -> bytes:
-    made = b""
-    for value in values.astype("<f8"):
-        made += SAMPLES + varint(SAMPLE_BYTES) + b"\x09" + value.tobytes()
-        made += b"\x10" + bytes(TIME_BYTES)
-    return made
 
 
 def varint(number: int) -> bytes:

@@ -111,7 +111,7 @@ def test_the_query_bench_reads_plans(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_peers_bench_counts_what_is_missing_everywhere() -> None:
-    document = bench("peers", "--gpus", "160", "--minutes", "0.1", "--asks", "1")
+    document = bench("peers", "--gpus", "160", "--hz", "5", "--minutes", "0.1", "--asks", "1")
     for name, figures in document["figures"].items():
         if figures["values_per_second"] is None:  # its program is not here
             assert any(name.replace("_", "-") in note for note in document["notes"])
