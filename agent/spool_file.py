@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 WAL_PAGES_MAX = 256
+# SQLite's file header: the format in which it may be written, rollback journal or WAL.
+FORMAT_AT, FORMATS = 18, (1, 2)
 CACHE_KIBIBYTES = 256
 # The disk may recover from these; anything else about the path is for a person to mend.
 _DISK_TROUBLE = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO}
@@ -101,6 +103,7 @@ class SpoolFile:
             return self._replace(str(error), stamp)
 
     def _open(self) -> Spool:
+        self._check_format()
         with translated():
             # In exclusive mode SQLite needs no shared memory file; a thread may use what another
             # has opened, because the owner holds a lock.
@@ -117,6 +120,18 @@ class SpoolFile:
         except BaseException:
             connection.close()
             raise
+
+    def _check_format(self) -> None:
+        """Tell a damaged header from a read-only disk: SQLite has the same words for both."""
+        try:
+            with self.path.open("rb") as file:
+                head = file.read(FORMAT_AT + 1)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise RetryableError(f"spool: {error}") from error
+        if len(head) > FORMAT_AT and head[FORMAT_AT] not in FORMATS:
+            raise SpoolDamagedError("the file is of no format that SQLite writes")
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.text_factory = _lenient

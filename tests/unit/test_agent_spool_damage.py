@@ -202,3 +202,48 @@ def damage(path: Path, outbox: Outbox) -> None:
     content[4096 * 5 : -4096 * 2] = os.urandom(len(content) - 4096 * 7)
     with path.open("r+b") as file:
         file.write(content)
+
+
+def damaged_at(content: bytes, at: int) -> tuple[bytes, bytes]:
+    """Return the same file with one bit turned, and cut off there."""
+    flipped = bytearray(content)
+    flipped[at] ^= 1 << (at % 8)
+    return bytes(flipped), content[:at]
+
+
+@pytest.mark.slow
+def test_f06_a_small_spool_damaged_anywhere_leaves_an_agent_that_sends_what_is_intact(
+    tmp_path: Path,
+) -> None:
+    """Each byte of SQLite's header that says what it is, then a few of each page."""
+    original, copy = tmp_path / "sound.sqlite3", tmp_path / "damaged" / "spool.sqlite3"
+    copy.parent.mkdir()
+    outbox = open_outbox(original, HandClock())
+    for number in range(3):
+        outbox.write([make_tick(number)])
+    outbox.close()
+    content = original.read_bytes()
+    kept: list[int] = []
+    for at in (*range(40), *range(40, len(content), 1009)):
+        for place, damaged in enumerate(damaged_at(content, at)):
+            for old in copy.parent.iterdir():
+                old.unlink()
+            copy.write_bytes(damaged)
+            found = [times_in(payload) for payload in reopened(copy, outbox.boot_epoch)]
+            # What was stored, or nothing; what is written now is there whatever was before.
+            assert [MESSAGES] in found
+            assert all(times in ([0], [1], [2], [MESSAGES]) for times in found)
+            if place == 0 and at >= 40:
+                kept.append(len(found))
+    # Beyond the header, one bit nearly always costs one message or none.
+    assert sum(count >= 3 for count in kept) >= 0.9 * len(kept)
+
+
+def test_f06_a_header_that_forbids_writing_is_damage_and_not_a_disk_that_may_recover(
+    sound_file: tuple[Path, int], tmp_path: Path
+) -> None:
+    content = bytearray(sound_file[0].read_bytes())
+    content[18] = 6
+    path = tmp_path / "spool.sqlite3"
+    path.write_bytes(content)
+    assert len(reopened(path, sound_file[1])) == MESSAGES + 1
