@@ -6,6 +6,7 @@ Whoever the pool connects as, a query runs as the role that may read and nothing
 security leaves out what is not for the audience.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -30,6 +31,8 @@ Parameters = Mapping[str, Any]
 Connection = psycopg.AsyncConnection[Any]
 
 _ENTER = sql.queries("dashboard_access")["enter"]
+# Queries that nobody waits for any more, until they have ended.
+_ENDING: set["asyncio.Task[list[Any]]"] = set()
 
 
 class DatabasePool:
@@ -124,11 +127,23 @@ class Queries:
         await self._pool.close()
 
     async def rows(self, file: str, name: str, parameters: Parameters | None = None) -> list[Any]:
-        """Run one named query and return its rows as named tuples.
+        """Run one named query and return its rows as named tuples; it ends with who waits for it.
 
         Raises:
             RetryableError: the database is away, too slow, or lacks a table that is to come.
         """
+        asking = asyncio.create_task(self._ask(file, name, parameters))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            # Once, and not as often as a task group would: or else psycopg could neither stop the
+            # statement nor give its connection back.
+            asking.cancel()
+            asking.add_done_callback(_ENDING.discard)
+            _ENDING.add(asking)
+            raise
+
+    async def _ask(self, file: str, name: str, parameters: Parameters | None) -> list[Any]:
         statement = sql.queries(f"dashboard_{file}")[name]
         async with self._pool.connection() as connection:
             try:
