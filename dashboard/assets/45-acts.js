@@ -1,7 +1,7 @@
 // What an operator does about an incident, and the end of a login.
 //
-// Owns the controls in #acts, which the server lays out for operators only, and asking the server
-// to act. The server checks everything again.
+// Owns the controls in #acts, which the server lays out for operators only, the buttons that end a
+// silence, and asking the server to act. The server checks everything again.
 (() => {
   "use strict";
 
@@ -52,7 +52,34 @@
     return made;
   }
 
+  // Who looks: asked once, since pages are alike for all who see the same data.
+  let me;
+  const whoLooks = () => (me ??= fetch("/me").then((answer) => (answer.ok ? answer.json() : {})));
+
+  async function offerEnds() {
+    if (!document.querySelector(".end-silence:empty")) return;
+    if (!["operator", "admin"].includes((await whoLooks()).role)) return;
+    for (const place of document.querySelectorAll(".end-silence:empty")) {
+      const button = element("button", { textContent: "End", title: "End this silence now" });
+      button.addEventListener("click", async () => {
+        button.disabled = true;
+        const told = element("span", { role: "status" });
+        place.append(told);
+        try {
+          const answer = await post("/act/end-silence", { silence: Number(place.dataset.silence) });
+          told.textContent = answer.told || answer.error;
+          button.disabled = answer.ok;
+        } catch {
+          told.textContent = "the dashboard does not answer";
+          button.disabled = false;
+        }
+      });
+      place.append(button);
+    }
+  }
+
   function fill() {
+    offerEnds();
     const place = document.getElementById("acts");
     if (!place || place.childElementCount) return;
     const told = element("p", { className: "told", role: "status" });
@@ -62,14 +89,12 @@
   async function nameWhoLooks() {
     const header = document.querySelector("header.top");
     if (!header || document.getElementById("who")) return;
-    const answer = await fetch("/me");
-    if (!answer.ok || document.getElementById("who")) return;
-    const me = await answer.json();
-    if (me.name === "local") return;
-    const button = element("button", { id: "who", className: "icon-button", textContent: me.name });
-    button.title = me.can_log_out ? `${me.role}: log out` : me.role;
+    const { name, role, can_log_out: canLogOut } = await whoLooks();
+    if (!name || name === "local" || document.getElementById("who")) return;
+    const button = element("button", { id: "who", className: "icon-button", textContent: name });
+    button.title = canLogOut ? `${role}: log out` : role;
     button.addEventListener("click", async () => {
-      if (me.can_log_out) location.href = (await post("/logout", {})).next;
+      if (canLogOut) location.href = (await post("/logout", {})).next;
     });
     header.append(button);
   }

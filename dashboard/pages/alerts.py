@@ -190,7 +190,16 @@ def _silences(rows: list[Any], places: dict[int, str]) -> Component:
             [
                 [html.B(what), html.Small(" · ".join(filter(None, where)), className="below")],
                 [row.comment, html.Small(row.author, className="below")],
-                elements.moment(row.ends_s, "short"),
+                [elements.moment(row.ends_s, "short"), _end_of(row.silence_id)],
             ]
         )
     return elements.table((("Of", ""), ("Why", "wide"), ("Ends", "num")), shown, "tight")
+
+
+def _end_of(silence_id: int) -> Component:
+    """Return the place of a button that ends a silence.
+
+    A live part is the same for all who look; `assets/45-acts.js` fills it for those who may.
+    """
+    named = elements.attributes({"data-silence": str(silence_id)})
+    return html.Div(className="end-silence", **named)
