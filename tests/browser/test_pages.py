@@ -209,7 +209,7 @@ def test_without_a_database_the_page_stays_and_says_how_old_it_is(
     assert console_errors == []
 
 
-def test_a_restarted_dashboard_is_found_again_without_a_reload(
+def test_f37_a_restarted_dashboard_is_found_again_without_a_reload(
     make_page: MakePage, stage: Stage
 ) -> None:
     first = Serving(database_url=stage.database.address)

@@ -141,7 +141,7 @@ def test_what_a_state_timeline_shows_is_taken_as_stretches(visit: Visit) -> None
     assert all(row[2].endswith("Z") and row[2] <= row[3] for row in rows[1:])
 
 
-def test_both_sides_write_a_cell_so_that_no_spreadsheet_calculates_it(visit: Visit) -> None:
+def test_t16_both_sides_write_a_cell_so_that_no_spreadsheet_calculates_it(visit: Visit) -> None:
     page = visit("/pipeline")
     mine = page.evaluate("(texts) => texts.map(window.fleetgauge.cell)", TRICKY)
     theirs = [export.cell(float(text) if text in ("-5", "12.25") else text) for text in TRICKY]

@@ -14,16 +14,16 @@ def parsed(text: bytes) -> list[str]:
     return row
 
 
-def test_what_a_spreadsheet_takes_for_a_formula_is_text() -> None:
+def test_t16_what_a_spreadsheet_takes_for_a_formula_is_text() -> None:
     for text in ("=HYPERLINK(1)", "+1", "-2+3", "@SUM", "\t=1", "\r=1", "\uff1d1", "\uff0b1"):
         assert parsed(line([text])) == [f"'{text}"]
 
 
-def test_numbers_stay_numbers_and_nothing_stays_empty() -> None:
+def test_t16_numbers_stay_numbers_and_nothing_stays_empty() -> None:
     assert line([-5, 0.25, None, True]) == b"-5,0.25,,true\r\n"
 
 
-def test_separators_and_quotes_are_quoted() -> None:
+def test_t16_separators_and_quotes_are_quoted() -> None:
     assert cell('a,"b"') == '"a,""b"""'
     assert parsed(line(["a,b", "c\nd"])) == ["a,b", "c\nd"]
 

@@ -18,7 +18,7 @@ def untouched_root() -> Iterator[None]:
     root.handlers[:], root.level = handlers, level
 
 
-def test_a_host_name_cannot_forge_a_line() -> None:
+def test_t17_a_host_name_cannot_forge_a_line() -> None:
     stream = io.StringIO()
     logs.configure("probe", "info", stream)
     logging.getLogger("probe.test").info("host %s", 'x\n{"level":"fatal"}\x1b[2J\u202e')
@@ -28,12 +28,12 @@ def test_a_host_name_cannot_forge_a_line() -> None:
     assert json.loads(lines[0])["level"] == "info"
 
 
-def test_a_terminal_shows_control_characters_and_does_not_obey_them() -> None:
+def test_t17_a_terminal_shows_control_characters_and_does_not_obey_them() -> None:
     record = logging.LogRecord("n", logging.INFO, "f", 1, "a\x1b[2Jb\nc", None, None)
     assert "\\x1b[2Jb\\nc" in logs.TerminalFormatter().format(record)
 
 
-def test_a_huge_message_is_cut() -> None:
+def test_t17_a_huge_message_is_cut() -> None:
     stream = io.StringIO()
     logs.configure("probe", "info", stream)
     logging.getLogger().error("x" * 10**6)
