@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.peers import Absent
+from benchmarks.peers.programs import PROMTOOL, VICTORIA_METRICS, PeerProgram
+
 ROOT = Path(__file__).parent.parent.parent
 HAS_CHROMIUM = bool(shutil.which("chromium") or shutil.which("chromium-browser"))
 
@@ -25,6 +28,13 @@ def bench(name: str, *words: str, timeout_s: float = 170.0) -> dict[str, Any]:
     assert document["parameters"]
     assert len(document["runs"]) == 1
     return document
+
+
+def is_here(program: PeerProgram) -> bool:
+    try:
+        return bool(program.find())
+    except Absent:
+        return False
 
 
 def measured(figures: dict[str, Any], *names: str) -> None:
@@ -129,8 +139,8 @@ def test_the_storage_bench_stores_every_row_and_names_absent_peers() -> None:
     figures = document["figures"]
     measured(figures, "bytes_per_value", "bytes_per_row", "rows")
     assert figures["rows_missing"] == 0
-    for name, program in (("victoria_metrics", "victoria-metrics"), ("prometheus", "promtool")):
-        if shutil.which(program):
+    for name, program in (("victoria_metrics", VICTORIA_METRICS), ("prometheus", PROMTOOL)):
+        if is_here(program):
             measured(figures["peers"][name], "bytes_per_value")
         else:
             assert figures["peers"][name]["bytes_per_value"] is None
