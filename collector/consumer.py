@@ -6,7 +6,7 @@ there for lag tools. The client's own thread keeps the membership alive while we
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -92,22 +92,12 @@ class Consumer:
         self._listener = _Listener()
         try:
             self._client = TidyConsumer(
-                **settings.client_options(),
+                **reading_options(settings),
                 client_id="fleetgauge-collector",
                 group_id=settings.collector_group,
-                enable_auto_commit=False,
-                auto_offset_reset="none",  # any other value would skip messages silently
-                allow_auto_create_topics=False,
-                bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
                 session_timeout_ms=settings.session_timeout_ms,
                 heartbeat_interval_ms=settings.session_timeout_ms // 4,
                 max_poll_interval_ms=POLL_INTERVAL_MAX_MS,
-                metadata_max_age_ms=METADATA_AGE_MAX_MS,
-                reconnect_backoff_max_ms=1000,
-                max_poll_records=RECORDS_PER_POLL,
-                max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
-                fetch_max_bytes=FETCH_BYTES,
             )
         except (KafkaError, OSError, ConfigError) as error:
             shut = kafka_door.why_shut(settings) if isinstance(error, KafkaError) else ""
@@ -172,6 +162,8 @@ class Consumer:
                 tp = TopicPartition(*partition)
                 with _as_taken_away():
                     self._client.seek(tp, offset)
+                    # What a fetch before has shown of the log's end is no word on this offset.
+                    self._client._subscription.assignment[tp].highwater = None  # noqa: SLF001
                     self._client.resume(tp)
 
     def poll(self, timeout_s: float) -> list[Received]:
@@ -187,11 +179,7 @@ class Consumer:
             raise OutOfLogError([Partition(*tp) for tp in error.args[0]]) from error
         except KafkaError as error:
             raise BrokenClientError(f"{self._where}: {error}") from error
-        received: list[Received] = []
-        for tp, records in found.items():
-            partition, stream = Partition(*tp), self._streams[tp.topic]
-            received += [_received(partition, stream, record) for record in records]
-        return received
+        return received_of(found, self._streams)
 
     def idle(self) -> None:
         """Stay a member without taking anything, until `read_from`: the back-pressure.
@@ -272,6 +260,33 @@ def _as_taken_away() -> Iterator[None]:
         yield
     except (KeyError, AssertionError, IllegalStateError) as error:
         log.debug("a partition was taken away meanwhile: %s", error)
+
+
+def reading_options(settings: CollectorSettings) -> dict[str, Any]:
+    """Return what is common to all clients that read the log."""
+    return settings.client_options() | {
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",  # any other value would skip messages silently
+        "allow_auto_create_topics": False,
+        "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "metadata_max_age_ms": METADATA_AGE_MAX_MS,
+        "reconnect_backoff_max_ms": 1000,
+        "max_poll_records": RECORDS_PER_POLL,
+        "max_partition_fetch_bytes": PARTITION_FETCH_BYTES,
+        "fetch_max_bytes": FETCH_BYTES,
+    }
+
+
+def received_of(
+    found: Mapping[TopicPartition, Sequence[Any]], streams: Mapping[str, Stream]
+) -> list[Received]:
+    """Return what a client's poll has found, in the order of each partition."""
+    received: list[Received] = []
+    for tp, records in found.items():
+        partition, stream = Partition(*tp), streams[tp.topic]
+        received += [_received(partition, stream, record) for record in records]
+    return received
 
 
 def _received(partition: Partition, stream: Stream, record: Any) -> Received:

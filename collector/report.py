@@ -4,6 +4,7 @@ Owns the counters and the row in `collectors`.
 """
 
 import uuid
+from collections import deque
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -16,6 +17,7 @@ from collector.registry import timestamp
 from telemetry.clock import Clock
 
 INTERVAL_S = 1.0
+RATE_OVER_S = 10.0
 
 VERSION = version("fleetgauge")
 
@@ -31,6 +33,9 @@ class Report:
         commit_seconds: how long the last transaction took.
         signatures: what is done with messages that no enrolled key stands for.
         waiting_for: what stands in the way, or None while all is well.
+        lag: messages that wait in the live lane, by topic.
+        backlog: messages that were left behind and are not stored yet, by topic.
+        backlog_stored: messages of the backlog that were stored.
     """
 
     instance: str
@@ -44,13 +49,17 @@ class Report:
     commit_seconds: float = 0.0
     waiting_for: str | None = None
     lag: dict[str, int] = field(default_factory=dict)
+    backlog: dict[str, int] = field(default_factory=dict)
+    backlog_stored: int = 0
     started_us: int = 0
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _due_s: float = 0.0
     _last: tuple[float, int] = (0.0, 0)
+    _backlog_rate: "_Rate" = field(init=False)
 
     def __post_init__(self) -> None:
         self.started_us = self.clock.now_us()
+        self._backlog_rate = _Rate()
         self._last = (self.clock.monotonic_s(), 0)
 
     def count(self, batch: Batch, seconds: float) -> None:
@@ -86,6 +95,8 @@ class Report:
                     "rows_per_second": (self.rows_stored - rows) / elapsed_s,
                     "commit_seconds": self.commit_seconds,
                     "lag": Json(self.lag),
+                    "backlog": Json(self.backlog),
+                    "backlog_per_second": self._backlog_rate.at(now_s, self.backlog_stored),
                     "waiting_for": self.waiting_for,
                     "signatures": self.signatures,
                 },
@@ -100,3 +111,18 @@ class Report:
         """Take the row away: this collector stops in order."""
         with translated("reporting"):
             connection.execute(_QUERIES["leave"], {"instance": self.instance})
+
+
+class _Rate:
+    """How fast a count rises, over the last seconds rather than the last one."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def at(self, now_s: float, count: int) -> float:
+        """Note a count; return its rise a second, or 0 where it does not rise."""
+        self._seen.append((now_s, count))
+        while self._seen[0][0] < now_s - RATE_OVER_S:
+            self._seen.popleft()
+        then_s, before = self._seen[0]
+        return (count - before) / max(now_s - then_s, 1e-3)

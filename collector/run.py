@@ -1,15 +1,18 @@
 """The collector's loop: wait for what is missing, claim, gather, store; and again.
 
-Owns when things happen. Any failure that may pass ends in the same way: what is in hand is thrown
-away, the database and the log say where to go on, and the records are read once more.
+Owns when things happen; what was left behind has turns of its own, after what is live. Any failure
+that may pass ends in the same way: what is in hand is thrown away, the database and the log say
+where to go on, and the records are read once more.
 """
 
 import contextlib
 import logging
 import os
 import socket
+from collections import Counter
 
 from collector import claims, database, migrate
+from collector.catch_up import CatchUp
 from collector.claims import Claim
 from collector.consumer import BrokenClientError, Consumer, OutOfLogError, Partition, Received
 from collector.database import Connection
@@ -50,6 +53,7 @@ class Collector:
         self._writer: Writer | None = None
         self._consumer: Consumer | None = None
         self._upkeep = Upkeep(settings, clock)
+        self._catch_up = CatchUp(settings, clock)
         self._claims: dict[Partition, Claim] = {}
         self._cut_short: set[Partition] = set()
         self._unassigned_since_s: float | None = None
@@ -73,14 +77,21 @@ class Collector:
         """Gather and store once, after making sure of everything that takes."""
         connection, writer = self._open_database()
         consumer = self._open_consumer()
-        if consumer.take_changes() or not self._claims or self._is_other_log(consumer):
+        if (
+            consumer.take_changes()
+            or not self._claims
+            or self._is_other_log(consumer)
+            or self._catch_up.has_to_split(self._claims)
+        ):
             self._claim(connection, consumer)
         self._maintain(connection, writer)
         records = self._gather(consumer)
         if records:
             writer.store(records, self._claims)
-        writer.note_identities()
         self._notice_ends(consumer)
+        stored = self._catch_up.turn(writer, self._claims, consumer.has_changed)
+        self.report.backlog_stored += stored
+        writer.note_identities()
         self._look_at_broker(consumer, idle=not records)
         self._went_well(connection)
 
@@ -89,9 +100,13 @@ class Collector:
         records: list[Received] = []
         size = 0
         deadline_s = 0.0
+        idles = not self._catch_up.is_wanted(
+            self._claims
+        )  # else there is something to do meanwhile
         while size < self._settings.batch_bytes_max:
             left_s = deadline_s - self._clock.monotonic_s() if records else IDLE_S
-            found = consumer.poll(min(max(0.0, left_s), IDLE_S))  # a stop must not wait long
+            # A stop must not wait long.
+            found = consumer.poll(min(max(0.0, left_s), IDLE_S) if idles else 0.0)
             if consumer.has_changed():
                 break
             if found and not records:
@@ -99,6 +114,8 @@ class Collector:
             records += found
             size += sum(len(record.value) for record in found)
             if not records or self._clock.monotonic_s() >= deadline_s or self._stop.is_set():
+                break
+            if not idles and not found:
                 break
         if consumer.has_changed() or self._is_other_log(consumer):
             return []  # the next turn claims, and reads them again
@@ -134,7 +151,7 @@ class Collector:
         self._cut_short |= {
             partition
             for partition, claim in self._claims.items()
-            if (end := ends[partition]) is not None and end < claim.next_offset
+            if (end := ends[partition]) is not None and end < claim.lanes.next_offset
         }
         return bool(self._cut_short) or any(
             consumer.topic_id(partition.topic) != claim.topic_id
@@ -143,6 +160,7 @@ class Collector:
 
     def _claim(self, connection: Connection, consumer: Consumer) -> None:
         self._claims = {}
+        self._catch_up.start_over()
         assert self._writer is not None  # noqa: S101 - opened together with the connection
         self._writer.forget()
         partitions = consumer.assigned()
@@ -151,7 +169,13 @@ class Collector:
             self._look_why_unassigned(consumer)
             return
         self._unassigned_since_s = None
-        self._claims = claims.claim_all(connection, consumer, partitions, self._cut_short)
+        self._claims = claims.claim_all(
+            connection,
+            consumer,
+            partitions,
+            self._cut_short,
+            self._settings.backlog_split_messages,
+        )
         self._cut_short.clear()
         log.info("claimed %d partitions", len(self._claims))
 
@@ -186,14 +210,14 @@ class Collector:
 
     def _notice_ends(self, consumer: Consumer) -> None:
         """Keep the ends of the logs and the lag up to date, and tell the group now and then."""
-        lag: dict[str, int] = {}
+        lag, backlog = Counter[str](), Counter[str]()
         for partition, claim in self._claims.items():
             claim.end_offset = consumer.end_offset(partition) or claim.end_offset
-            behind = max(0, claim.end_offset - claim.next_offset)
-            lag[partition.topic] = lag.get(partition.topic, 0) + behind
-        self.report.lag = lag
+            lag[partition.topic] += claim.behind
+            backlog[partition.topic] += claim.lanes.left
+        self.report.lag, self.report.backlog = dict(lag), dict(backlog)
         if self._claims and self._tell_group.is_due(self._clock.monotonic_s()):
-            consumer.tell_group({p: claim.next_offset for p, claim in self._claims.items()})
+            consumer.tell_group({p: claim.lanes.next_offset for p, claim in self._claims.items()})
 
     def _look_at_broker(self, consumer: Consumer, *, idle: bool) -> None:
         """While nothing comes, make sure that it is because there is nothing."""
@@ -250,6 +274,7 @@ class Collector:
             connection.close()
 
     def _drop_consumer(self) -> None:
+        self._catch_up.close()
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()

@@ -41,6 +41,14 @@ class CollectorSettings(LogSettings, KafkaSettings, DatabaseSettings):
         int,
         Meta(ge=0, le=60_000, description="how long messages are gathered before they are stored"),
     ] = 200
+    backlog_split_messages: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="where more messages of a partition wait, new ones are stored first and "
+            "these beside them",
+        ),
+    ] = 2000
     decompressed_bytes_max: Annotated[
         int,
         Meta(

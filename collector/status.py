@@ -5,7 +5,7 @@ Owns reading it from the database and the words for a terminal. Always
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from psycopg.rows import dict_row
@@ -25,16 +25,28 @@ def read(connection: Connection) -> dict[str, Any]:
         cursor = connection.cursor(row_factory=dict_row)
         found = {name: cursor.execute(text).fetchall() for name, text in _QUERIES.items()}
     accounts = found["accounts"]
+    topics = {row.pop("topic"): row for row in found["topics"]}
     by_reason = {row["reason"]: row["messages"] for row in found["quarantine"]}
     return {
         "totals": _totals(accounts),
         "hosts": _hosts(accounts),
         "open_gaps": found["open_gaps"],
-        "topics": {row.pop("topic"): row for row in found["topics"]},
+        "topics": topics,
+        "backlog": _backlog(topics.values(), found["collectors"]),
         "quarantine": {"messages": sum(by_reason.values()), "by_reason": by_reason},
         "lost_ranges": found["lost_ranges"],
         "collectors": found["collectors"],
     }
+
+
+def _backlog(
+    topics: Iterable[dict[str, Any]], collectors: Iterable[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what live messages have left behind, and how long it will take at today's pace."""
+    messages = sum(row["left_behind"] for row in topics)
+    per_second = sum(row["backlog_per_second"] for row in collectors if row["alive"])
+    seconds_left = messages / per_second if messages and per_second > 0 else None
+    return {"messages": messages, "per_second": per_second, "seconds_left": seconds_left}
 
 
 def _totals(accounts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -65,6 +77,7 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
         yield f"  {stream}: {_account(entry)}, {entry['stored_rows']} rows"
     for topic, entry in status["topics"].items():
         yield f"topic {topic}: {entry['lag']} messages behind in {entry['partitions']} partitions"
+    yield from _left_behind(status["backlog"])
     yield from _quarantine(status["quarantine"])
     for entry in status["lost_ranges"]:
         yield (
@@ -83,6 +96,15 @@ def _account(entry: dict[str, Any]) -> str:
     if dropped:
         text += " (" + ", ".join(f"{why}: {n}" for why, n in sorted(entry["dropped"].items())) + ")"
     return text
+
+
+def _left_behind(backlog: dict[str, Any]) -> Iterator[str]:
+    if not backlog["messages"]:
+        return
+    text = f"backlog: {backlog['messages']} messages left behind, live ones are stored first"
+    if backlog["seconds_left"] is not None:
+        text += f"; {backlog['per_second']:.0f} a second, so about {backlog['seconds_left']:.0f} s"
+    yield text
 
 
 def _quarantine(quarantine: dict[str, Any]) -> Iterator[str]:

@@ -14,12 +14,13 @@ import numpy as np
 import sql
 from collector import derived, gpu_sums, live, quarantine, rollup
 from collector.batch import Batch, Row
-from collector.claims import Claim
+from collector.claims import Claim, backlog_text
 from collector.columnstore import Columnstore
 from collector.consumer import Partition
 from collector.copy_rows import Column, rows_of, rows_of_all
 from collector.copy_samples import copy_rows, copy_samples
 from collector.database import Connection, translated
+from collector.lanes import Lanes
 from collector.marks import Gap, Mark, MarkBook, MarkKey
 from collector.sample_columns import SampleColumns
 from collector.state_changes import StateBook
@@ -48,7 +49,7 @@ class Move:
 
     partition: Partition
     claim: Claim
-    next_offset: int
+    lanes: Lanes
 
 
 def prepare(connection: Connection) -> None:
@@ -92,6 +93,17 @@ def write(
         connection.execute(_ROWS["tell"], {"payload": _payload(batch)})
 
 
+def pass_over(connection: Connection, moves: Sequence[Move]) -> None:
+    """Move lanes over offsets at which the log holds no record.
+
+    Raises:
+        FencedError: a partition is no longer ours.
+        RetryableError: the database is away.
+    """
+    with translated("passing over offsets without a record"), connection.transaction():
+        _move_offsets(connection, moves)
+
+
 def read_marks(connection: Connection, marks: MarkBook, host_ids: Iterable[int]) -> None:
     """Read what is stored about hosts that the book does not know yet."""
     unknown = marks.unknown(host_ids)
@@ -120,8 +132,10 @@ def _move_offsets(connection: Connection, moves: Sequence[Move]) -> None:
             "topic_ids": [move.claim.topic_id for move in moves],
             "partitions": [move.partition.number for move in moves],
             "owner_epochs": [move.claim.owner_epoch for move in moves],
-            "expected": [move.claim.next_offset for move in moves],
-            "next": [move.next_offset for move in moves],
+            "expected": [move.claim.lanes.next_offset for move in moves],
+            "next": [move.lanes.next_offset for move in moves],
+            "expected_backlogs": [backlog_text(move.claim.lanes) for move in moves],
+            "backlogs": [backlog_text(move.lanes) for move in moves],
             "ends": [move.claim.end_offset for move in moves],
         },
     ).rowcount
@@ -195,6 +209,7 @@ def _write_records(connection: Connection, batch: Batch) -> None:
         cursor.execute(_ROWS["store_events"], columns)
     for statement, rows in (
         ("store_heartbeat", batch.heartbeats),
+        ("merge_late_workloads", batch.workloads),
         ("merge_workloads", batch.workloads),
         ("store_queue_sample", batch.snapshots),
         ("merge_queue_state", _newest_snapshots(batch.snapshots)),

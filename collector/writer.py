@@ -16,6 +16,7 @@ from collector.consumer import Partition, Received
 from collector.database import Connection, RefusedDataError, translated
 from collector.identity import IdentityCheck
 from collector.intake import Opened, Rejected, Window, Windows, open_record
+from collector.lanes import Lane, Lanes
 from collector.maintenance import Partitions
 from collector.marks import MarkBook
 from collector.registry import Registry
@@ -70,11 +71,9 @@ class Writer:
             RetryableError: nothing of the last transaction is stored, or nobody knows; call
                 `forget`, claim again and read again.
         """
-        fresh = [
-            (p, claims[p]) for p in {record.partition for record in records} if claims[p].fresh
-        ]
+        fresh = _fresh(records, claims)
         try:
-            starts = max((self._begin(*entry) for entry in fresh), default=0)
+            starts = max((self._begin(entry) for entry in fresh), default=0)
             if starts >= attempts.CAREFUL_FROM:
                 log.warning("storing one by one: starts that ended here: %d", starts - 1)
                 for record in records:
@@ -95,11 +94,23 @@ class Writer:
         """
         self._identity.note(self._connection)
 
-    def _begin(self, partition: Partition, claim: Claim) -> int:
-        return attempts.begin(self._connection, partition, claim, self._report.run_id)
+    def pass_over(self, partition: Partition, claim: Claim, offset: int) -> None:
+        """Move a lane up to and with an offset at which its log holds no record.
+
+        Raises:
+            RetryableError: claim again.
+        """
+        move = store.Move(partition, claim, claim.lanes.stored(offset))
+        store.pass_over(self._connection, [move])
+        claim.lanes = move.lanes
+
+    def _begin(self, entry: attempts.Entry) -> int:
+        return attempts.begin(self._connection, entry, self._report.run_id)
 
     def _store_carefully(self, record: Received, claims: Mapping[Partition, Claim]) -> None:
-        starts = self._begin(record.partition, claims[record.partition])
+        claim = claims[record.partition]
+        lane = claim.lanes.lane_of(record.offset)
+        starts = self._begin(attempts.Entry(record.partition, claim, lane))
         if starts > attempts.STARTS_MAX:
             detail = f"the last {starts - 1} starts of a collector ended at this record"
             self._transact([record], [Rejected(record, "kills_the_collector", detail)], claims)
@@ -141,9 +152,10 @@ class Writer:
         store.write(self._connection, batch, moves, self._marks, self._states, self._columnstore)
         self._marks.committed()
         self._states.committed()
+        for entry in _fresh(records, claims):
+            entry.claim.fresh.discard(entry.lane)
         for move in moves:
-            move.claim.next_offset = move.next_offset
-            move.claim.fresh = False
+            move.claim.lanes = move.lanes
         self._count(batch, self._clock.monotonic_s() - started_s)
 
     def _windows(self) -> Windows:
@@ -167,8 +179,20 @@ class Writer:
 
 def _moves(records: Sequence[Received], claims: Mapping[Partition, Claim]) -> list[store.Move]:
     """Return where each partition stands after these records."""
-    last: dict[Partition, int] = {record.partition: record.offset for record in records}
-    return [
-        store.Move(partition, claims[partition], offset + 1)
-        for partition, offset in sorted(last.items())
-    ]
+    last = {(r.partition, claims[r.partition].lanes.lane_of(r.offset)): r.offset for r in records}
+    lanes: dict[Partition, Lanes] = {}
+    for (partition, _), offset in sorted(last.items()):
+        lanes[partition] = lanes.get(partition, claims[partition].lanes).stored(offset)
+    return [store.Move(partition, claims[partition], moved) for partition, moved in lanes.items()]
+
+
+def _fresh(records: Sequence[Received], claims: Mapping[Partition, Claim]) -> list[attempts.Entry]:
+    """Return the lanes among these records from which nothing was stored under their claims."""
+    found: dict[tuple[Partition, Lane], attempts.Entry] = {}
+    for record in records:
+        claim = claims[record.partition]
+        if claim.fresh:
+            lane = claim.lanes.lane_of(record.offset)
+            if lane in claim.fresh:
+                found[record.partition, lane] = attempts.Entry(record.partition, claim, lane)
+    return list(found.values())

@@ -6,7 +6,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -15,6 +15,7 @@ from collector import migrate
 from collector.claims import Claim
 from collector.consumer import Partition, Received
 from collector.database import Connection, connect
+from collector.lanes import Lanes, Span
 from collector.report import Report
 from collector.settings import CollectorSettings
 from collector.writer import Writer
@@ -159,7 +160,7 @@ class Shelf:
             "on conflict (topic_id, partition) do update "
             "set owner_epoch = stream_offsets.owner_epoch + 1, "
             "next_offset = coalesce(%(next)s, stream_offsets.next_offset) "
-            "returning owner_epoch, next_offset",
+            "returning owner_epoch, next_offset, backlog",
             {
                 "id": TOPIC_IDS[stream],
                 "partition": partition.number,
@@ -168,10 +169,22 @@ class Shelf:
             },
         ).fetchone()
         assert row is not None
-        epoch, offset = row
+        epoch, offset, backlog = row
+        spans = tuple(Span(span.lower, span.upper) for span in cast("Any", backlog))
         assert isinstance(epoch, int)
         assert isinstance(offset, int)
-        self.claims[partition] = Claim(TOPIC_IDS[stream], epoch, offset, offset)
+        self.claims[partition] = Claim(TOPIC_IDS[stream], epoch, Lanes(offset, spans), offset)
+
+    def leave_behind(self, records: Sequence[Received], begin: int, end: int) -> None:
+        """Let the live lane of these records' partition go on at an offset, as after an outage."""
+        partition = records[0].partition
+        claim = self.claims[partition]
+        self.connection.execute(
+            "update stream_offsets set next_offset = %s,"
+            " backlog = int8multirange(int8range(%s, %s)) where topic_id = %s and partition = %s",
+            [end, begin, end, claim.topic_id, partition.number],
+        )
+        claim.lanes = Lanes(end, (Span(begin, end),))
 
     def append(self, stream: Stream, *values: bytes, number: int = 0) -> list[Received]:
         """Put messages at the end of a log; stores nothing."""

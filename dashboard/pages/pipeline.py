@@ -12,7 +12,7 @@ from dashboard.broadcast import Slots, Sources
 from dashboard.charts import series
 from dashboard.charts.timeline import Line, Mark, Panel, timeline
 from dashboard.view import View, Window
-from dashboard.wording import DASH, brief, number, octets, plural, with_unit
+from dashboard.wording import DASH, brief, number, octets, plural, roughly, with_unit
 
 NAME = "Pipeline"
 
@@ -96,6 +96,7 @@ def _flow(rows: Rows, sources: Sources) -> list[Component]:
     spooled = sum(row.spool_messages or 0 for row in agents)
     oldest = [row.spool_oldest_s for row in agents if row.spool_oldest_s is not None]
     behind = sum(row.behind or 0 for row in rows["streams"])
+    left_behind = sum(row.left_behind for row in rows["streams"])
     alive = [c for c in rows["collectors"] if _is_alive(c, sources.now_s)]
     waiting = [c for c in rows["collectors"] if c.waiting_for]
     rate = sum(c.rows_per_second for c in alive)
@@ -118,8 +119,9 @@ def _flow(rows: Rows, sources: Sources) -> list[Component]:
         _station(
             "Broker",
             [brief(behind), html.Small(" behind")],
-            plural(len(rows["streams"]), "topic"),
-            "warn" if behind > LAG_HIGH else "",
+            _left_behind(left_behind, sum(c.backlog_per_second for c in alive))
+            or plural(len(rows["streams"]), "topic"),
+            "warn" if behind > LAG_HIGH or left_behind else "",
         ),
         _station(
             "Collectors",
@@ -143,6 +145,14 @@ def _flow(rows: Rows, sources: Sources) -> list[Component]:
 
 def _station(name: str, value: Any, note: Any, tone: str = "") -> Component:
     return elements.tile(name, value, note, f"station {tone}")
+
+
+def _left_behind(messages: float, per_second: float) -> str:
+    """Say what waits for live messages, and for how long."""
+    if not messages:
+        return ""
+    text = f"live; {brief(messages)} older left behind"
+    return text if per_second <= 0 else f"{text}, {roughly(messages / per_second)}"
 
 
 def duration_ms(seconds: float | None) -> str:
@@ -314,10 +324,13 @@ def _accounts(rows: Rows) -> Component:
                 number(row.repeated),
             ]
         )
+    unexplained = "nobody has said why yet; they may still come"
+    if any(row.left_behind for row in rows["streams"]):
+        unexplained = "not read yet, or not arrived: older messages are left behind"
     reasons = [
         html.Div(
             f"{gap.stream}: {plural(gap.messages, 'message')} of {plural(gap.hosts, 'host')} — "
-            + (gap.reason or "nobody has said why yet; they may still come"),
+            + (gap.reason or unexplained),
             className="note-line",
         )
         for gap in rows["gaps"]

@@ -1,4 +1,4 @@
--- The collectors are behind: what is shown is not what is.
+-- The collectors are behind: what is shown is old, or its history is not there yet.
 --
 -- title: pipelines behind
 -- severity: warning
@@ -10,8 +10,8 @@
 -- group by: pipeline
 -- inhibited by: pipeline_silent
 -- summary: the collectors are {behind} messages behind in {topic}
--- action: Look at the database's load and disk, then add a collector. After an outage, wait: it
---     catches up by itself.
+-- action: Look at the database's load and disk, then add a collector. After an outage, wait: live
+--     messages are stored first, and those that were left behind beside them.
 -- runbook: The Pipeline page shows lag by topic and the rate at which it shrinks.
 --
 -- A host sends about one message in 10 s, so 6 a host are a minute's worth; at least 100, so that
@@ -25,8 +25,12 @@ with fleet as (
 behind as (
     select
         o.topic,
-        sum(o.end_offset - o.next_offset) as behind
+        sum(o.end_offset - o.next_offset + coalesce(left_behind.messages, 0)) as behind
     from stream_offsets o
+    cross join lateral (
+        select sum(upper(span) - lower(span)) as messages
+        from unnest(o.backlog) as span
+    ) as left_behind
     where o.retired_at is null
     group by o.topic
 )

@@ -8,13 +8,15 @@ set
     end_offset = excluded.end_offset,
     retired_at = null,
     updated_at = now()
-returning next_offset, owner_epoch;
+returning next_offset, owner_epoch, backlog;
 
 -- name: move_start
--- Where a log does not hold the offset that is next: go on where it can be read, under the claim.
+-- Where a log does not hold what is to be read, or much of it waits: where the lanes go on, under
+-- the claim.
 update stream_offsets
 set
     next_offset = %(start)s,
+    backlog = %(backlog)s::int8multirange,
     updated_at = now()
 where topic_id = %(topic_id)s
     and partition = %(partition)s
@@ -37,10 +39,11 @@ values (%(topic_id)s, %(partition)s, %(topic)s, %(first)s, %(last)s, %(reason)s)
 on conflict (topic_id, partition, first_offset) do nothing;
 
 -- name: move_offsets
--- The fence: moves only offsets that are where this owner believes, under its own epoch.
+-- The fence: moves only lanes that are where this owner believes, under its own epoch.
 update stream_offsets as kept
 set
     next_offset = moved.next_offset,
+    backlog = moved.backlog::int8multirange,
     end_offset = greatest(moved.end_offset, moved.next_offset),
     updated_at = now()
 from unnest(
@@ -49,11 +52,23 @@ from unnest(
     %(owner_epochs)s::bigint[],
     %(expected)s::bigint[],
     %(next)s::bigint[],
+    %(expected_backlogs)s::text[],
+    %(backlogs)s::text[],
     %(ends)s::bigint[]
-) as moved (topic_id, partition, owner_epoch, expected, next_offset, end_offset)
+) as moved (
+    topic_id,
+    partition,
+    owner_epoch,
+    expected,
+    next_offset,
+    expected_backlog,
+    backlog,
+    end_offset
+)
 where kept.topic_id = moved.topic_id
     and kept.partition = moved.partition
     and kept.next_offset = moved.expected
+    and kept.backlog = moved.expected_backlog::int8multirange
     and kept.owner_epoch <= moved.owner_epoch;
 
 -- name: read_marks
@@ -212,34 +227,32 @@ on conflict (topic_id, partition, "offset") do nothing;
 -- name: attempt
 -- A start at an offset; returns how many processes have started there. Written before anything is
 -- decoded.
-insert into attempts (topic_id, partition, "offset", starts, begun_by)
-values (%(topic_id)s, %(partition)s, %(offset)s, 1, %(run_id)s)
-on conflict (topic_id, partition) do update
+insert into lane_starts (topic_id, partition, lane, "offset", runs)
+values (%(topic_id)s, %(partition)s, %(lane)s, %(offset)s, array[%(run_id)s])
+on conflict (topic_id, partition, lane) do update
 set
-    starts = case
-        when attempts."offset" <> excluded."offset" then 1
-        when attempts.begun_by = excluded.begun_by then attempts.starts
-        else attempts.starts + 1
+    runs = case
+        when lane_starts."offset" <> excluded."offset" then excluded.runs
+        when lane_starts.runs @> excluded.runs then lane_starts.runs
+        else lane_starts.runs || excluded.runs
     end,
-    "offset" = excluded."offset",
-    begun_by = excluded.begun_by
-returning starts;
+    "offset" = excluded."offset"
+returning cardinality(runs);
 
 -- name: take_back
 -- A process that is still there was not ended by the record at which it started.
-update attempts
-set
-    starts = starts - 1,
-    begun_by = ''
+update lane_starts
+set runs = array_remove(runs, %(run_id)s)
 where topic_id = %(topic_id)s
     and partition = %(partition)s
-    and begun_by = %(run_id)s;
+    and lane = %(lane)s;
 
 -- name: succeed
--- A partition whose first records were stored after all.
-delete from attempts
+-- A lane whose first records were stored after all.
+delete from lane_starts
 where topic_id = %(topic_id)s
-    and partition = %(partition)s;
+    and partition = %(partition)s
+    and lane = %(lane)s;
 
 -- name: report
 -- A collector about itself.
@@ -256,6 +269,8 @@ insert into collectors (
     rows_per_second,
     commit_seconds,
     lag,
+    backlog,
+    backlog_per_second,
     waiting_for,
     signatures
 )
@@ -272,6 +287,8 @@ values (
     %(rows_per_second)s,
     %(commit_seconds)s,
     %(lag)s,
+    %(backlog)s,
+    %(backlog_per_second)s,
     %(waiting_for)s,
     %(signatures)s
 )
@@ -288,6 +305,8 @@ set
     rows_per_second = excluded.rows_per_second,
     commit_seconds = excluded.commit_seconds,
     lag = excluded.lag,
+    backlog = excluded.backlog,
+    backlog_per_second = excluded.backlog_per_second,
     waiting_for = excluded.waiting_for,
     signatures = excluded.signatures;
 

@@ -771,7 +771,7 @@ where agent_state.boot_epoch < excluded.boot_epoch
 
 -- name: merge_workloads
 -- What holds the accelerators of a host, all of it: what is no longer told has ended, what is new
--- has begun. A telling that is older than the newest changes nothing.
+-- has begun. A telling that is older than the newest changes nothing here.
 with told as (
     select *
     from jsonb_to_recordset(%(rows)s::jsonb) as r (
@@ -864,6 +864,105 @@ where not exists (
         and k.source = t.source
         and k.job = t.job
         and k.step = t.step
+);
+
+-- name: merge_late_workloads
+-- A telling that is older than the newest, from a backlog that is read in its own order: work that it
+-- tells and nobody knows has an interval that ends with it, and goes on with the next that tells it;
+-- what it does not tell any more has ended then at the latest.
+with told as (
+    select *
+    from jsonb_to_recordset(%(rows)s::jsonb) as r (
+        gpu_id integer,
+        source text,
+        job text,
+        step text,
+        namespace text,
+        user_name text,
+        started_at timestamptz,
+        processes bigint,
+        memory_mebibytes bigint
+    )
+),
+late as (
+    select exists (
+        select
+        from workload_intervals n
+        where n.host_id = %(host_id)s
+            and greatest(n.seen_at, n.ended_at) > %(time)s
+    ) as is_late
+),
+around as (
+    -- An end at which it was seen is only the last that is known so far.
+    select
+        w.ctid,
+        w.ended_at = w.seen_at as is_open,
+        t.gpu_id is not null as is_told
+    from late l
+    join workload_intervals w on l.is_late
+        and w.host_id = %(host_id)s
+        and w.started_at <= %(time)s
+        and w.seen_at < %(time)s
+        and (w.ended_at > %(time)s or w.ended_at = w.seen_at)
+    left join told t using (gpu_id, source, job, step)
+),
+moved as (
+    update workload_intervals w
+    set
+        seen_at = case when a.is_told then %(time)s else w.seen_at end,
+        ended_at = case when a.is_open or not a.is_told then %(time)s else w.ended_at end
+    from around a
+    where w.ctid = a.ctid
+    returning w.gpu_id, w.source, w.job, w.step, a.is_told
+)
+insert into workload_intervals (
+    host_id,
+    gpu_id,
+    source,
+    job,
+    step,
+    namespace,
+    user_name,
+    started_at,
+    seen_at,
+    ended_at,
+    processes,
+    memory_mebibytes
+)
+select
+    %(host_id)s,
+    t.gpu_id,
+    t.source,
+    t.job,
+    t.step,
+    t.namespace,
+    t.user_name,
+    least(t.started_at, %(time)s),
+    %(time)s,
+    %(time)s,
+    t.processes,
+    t.memory_mebibytes
+from told t
+join late l on l.is_late
+where not exists (
+    select
+    from moved m
+    where m.is_told
+        and m.gpu_id = t.gpu_id
+        and m.source = t.source
+        and m.job = t.job
+        and m.step = t.step
+)
+and not exists (
+    select
+    from workload_intervals w
+    where w.host_id = %(host_id)s
+        and w.gpu_id = t.gpu_id
+        and w.source = t.source
+        and w.job = t.job
+        and w.step = t.step
+        and w.started_at <= %(time)s
+        and coalesce(w.ended_at, 'infinity') >= %(time)s
 );
 
 -- name: store_queue_sample

@@ -15,6 +15,7 @@ select
     rows_per_second,
     commit_seconds,
     lag,
+    backlog_per_second,
     waiting_for,
     signatures
 from collectors
@@ -43,11 +44,16 @@ left join agent_state a using (host_id)
 group by 1;
 
 -- name: streams
--- How far each topic is read: messages behind are those between the stored offset and the end.
+-- How far each topic is read: messages behind are those between the stored offset and the end; left
+-- behind are older ones, which wait for these.
 select
     topic,
     count(*)::int as partitions,
     sum(greatest(0, coalesce(end_offset, next_offset) - next_offset))::float8 as behind,
+    coalesce(sum((
+        select sum(upper(span) - lower(span))
+        from unnest(backlog) as span
+    )), 0)::float8 as left_behind,
     sum(next_offset)::float8 as stored,
     extract(epoch from max(updated_at))::float8 as updated_s
 from stream_offsets

@@ -91,13 +91,18 @@ order by sequence_gaps.noticed_at
 limit 1000;
 
 -- name: topics
--- How far the collectors are in each log that is in use.
+-- How far the collectors are in each log that is in use. Live messages come first; what was left
+-- behind for them is stored beside them.
 select
     topic,
     count(*) as partitions,
     sum(next_offset)::bigint as next_offset,
     sum(greatest(end_offset, next_offset))::bigint as end_offset,
     sum(greatest(end_offset - next_offset, 0))::bigint as lag,
+    coalesce(sum((
+        select sum(upper(span) - lower(span))
+        from unnest(backlog) as span
+    )), 0)::bigint as left_behind,
     max(updated_at) as updated_at
 from stream_offsets
 where retired_at is null
@@ -141,6 +146,8 @@ select
     rows_per_second,
     commit_seconds,
     lag,
+    backlog,
+    backlog_per_second,
     waiting_for
 from collectors
 order by instance;

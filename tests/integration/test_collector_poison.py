@@ -43,7 +43,7 @@ def test_f21_thousands_of_bad_values_cost_only_themselves(shelf: Shelf) -> None:
     assert shelf.rows(f"{marks} where host = 'good'") == [(good, good)]
     quarantined = {offset for (offset,) in shelf.rows('select "offset" from quarantine')}
     assert bad_at - quarantined == set()
-    assert shelf.one("select count(*) from attempts") == 0
+    assert shelf.one("select count(*) from lane_starts") == 0
 
 
 def test_f21_bad_events_and_queues_cost_only_themselves(shelf: Shelf) -> None:

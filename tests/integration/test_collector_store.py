@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from collector.claims import Claim
+from collector.lanes import Lanes
 from collector.store import FencedError
 from telemetry.catalogue import CATALOGUE
 from telemetry.errors import RetryableError
@@ -396,7 +397,7 @@ def test_f26_a_collector_that_lost_its_partition_stores_nothing(shelf: Shelf) ->
 def test_f26_an_offset_that_is_not_the_expected_one_is_fenced(shelf: Shelf) -> None:
     records = shelf.append(Stream.SAMPLES, FakeHost().samples([NOW_US]))
     ((partition, claim),) = list(shelf.claims.items())
-    wrong = Claim(claim.topic_id, claim.owner_epoch, 5, 5)
+    wrong = Claim(claim.topic_id, claim.owner_epoch, Lanes(5), 5)
     with pytest.raises(FencedError):
         shelf.writer.store(records, {partition: wrong})
     assert shelf.one("select count(*) from samples") == 0
@@ -422,7 +423,7 @@ def test_f26_two_collectors_that_know_one_host_notice_each_other(
 
 def test_a_start_that_succeeds_leaves_no_entry(shelf: Shelf) -> None:
     shelf.store(Stream.SAMPLES, FakeHost().samples([NOW_US]))
-    assert shelf.one("select count(*) from attempts") == 0
+    assert shelf.one("select count(*) from lane_starts") == 0
 
 
 def test_f32_late_rows_get_the_partition_that_they_need(shelf: Shelf) -> None:

@@ -51,10 +51,37 @@ def test_one_that_comes_back_is_another_interval(shelf: Shelf, host: FakeHost) -
     assert held(shelf) == [("42", "", 0, 30, 2), ("42", "", 60, None, 2)]
 
 
-def test_a_telling_that_comes_late_changes_nothing(shelf: Shelf, host: FakeHost) -> None:
+def test_a_telling_that_comes_late_tells_of_its_own_time_only(shelf: Shelf, host: FakeHost) -> None:
     shelf.store(Stream.EVENTS, told(host, 60, "42"))
     shelf.store(Stream.EVENTS, told(host, 0, "41"))
-    assert held(shelf) == [("42", "", 60, None, 2)]
+    assert held(shelf) == [("41", "", 0, 0, 2), ("42", "", 60, None, 2)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 6])
+def test_a_backlog_of_tellings_is_history_whatever_is_known_after_it(
+    shelf: Shelf, host: FakeHost, size: int
+) -> None:
+    """Before: 1 ran. In the backlog 1 ends, 2 comes and goes, 3 comes. After it: 3 and 4."""
+    shelf.store(Stream.EVENTS, told(host, 0, "1"))
+    backlog = [
+        told(host, 10, "1"), told(host, 20, "2"), told(host, 30, "2"),
+        told(host, 40), told(host, 50, "3"), told(host, 60, "3", "5"),
+    ]  # fmt: skip
+    begun = {"since_us": NOW_US + 50 * S}
+    shelf.store(Stream.EVENTS, told(host, 100, "3", **begun))
+    shelf.store(Stream.EVENTS, told(host, 110, "3", "4", **begun))
+    for start in range(0, len(backlog), size):
+        shelf.store(Stream.EVENTS, *backlog[start : start + size])
+    wanted = [
+        ("1", "", 0, 20, 2),
+        ("2", "", 20, 40, 2),
+        ("3", "", 50, None, 2),
+        ("5", "", 60, 60, 2),
+        ("4", "", 50, None, 2),
+    ]
+    assert sorted(held(shelf)) == sorted(wanted)
+    shelf.replay()
+    assert sorted(held(shelf)) == sorted(wanted)
 
 
 def test_a_telling_told_twice_is_one(shelf: Shelf, host: FakeHost) -> None:

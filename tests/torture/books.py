@@ -76,7 +76,7 @@ _UNCHANGED = {
         "host_state": "host_id, time, slow_time, boot_epoch, seq, power_milliwatts",
         "hosts": "host_id, host, facility_id, rack_id",
         "accelerators": "gpu_id, host_id, uuid, index, present",
-        "stream_offsets": "topic_id, partition, next_offset",
+        "stream_offsets": "topic_id, partition, next_offset, backlog",
     }.items()
 }
 _IMPATIENT = "-c lock_timeout=2s -c statement_timeout=5s"
@@ -120,10 +120,11 @@ def rewind(url: str, messages: int | None = None) -> None:
 
 
 def offsets(url: str) -> dict[tuple[str, int], int]:
-    """Return the next offset of every log, by topic and partition."""
+    """Return up to where every log is stored whole, by topic and partition."""
     with psycopg.connect(url) as connection:
         rows = connection.execute(
-            "select topic, partition, next_offset from stream_offsets where retired_at is null"
+            "select topic, partition, coalesce(lower(backlog), next_offset) from stream_offsets"
+            " where retired_at is null"
         )
         return {(topic, partition): offset for topic, partition, offset in rows}
 

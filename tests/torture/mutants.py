@@ -7,11 +7,12 @@ the agents' mistakes are applied by `tallying_agent.py`. Nothing here is reachab
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from collector import claims, marks, sample_columns, store, writer
+from collector import claims, lanes, marks, sample_columns, store, writer
 from collector.batch import Batch, assemble
 from collector.claims import Claim
 from collector.database import Connection, translated
@@ -75,18 +76,20 @@ def an_unknown_commit_counts_as_done() -> None:
     def careless(
         connection: Connection, batch: Batch, moves: Sequence[Move], *books: Any, **options: Any
     ) -> None:
-        believed.update({(m.claim.topic_id, m.partition.number): m.next_offset for m in moves})
+        believed.update(
+            {(m.claim.topic_id, m.partition.number): m.lanes.next_offset for m in moves}
+        )
         original(connection, batch, moves, *books, **options)
 
     def ahead(connection: Connection, held: Any, **options: Any) -> Claim:
         claimed = claim(connection, held, **options)
         offset = believed.get((claimed.topic_id, held.partition.number), 0)
-        if offset > claimed.next_offset:
+        if offset > claimed.lanes.next_offset:
             connection.execute(
                 "update stream_offsets set next_offset = %s where topic_id = %s and partition = %s",
                 [offset, claimed.topic_id, held.partition.number],
             )
-            claimed.next_offset = offset
+            claimed.lanes = replace(claimed.lanes, next_offset=offset)
         return claimed
 
     _replace(store, "write", careless)
@@ -102,11 +105,20 @@ def the_fence_is_open() -> None:
     """A collector stores whether or not its partition and offset are still its own."""
     books = dict(store._BOOKS)
     text = books["move_offsets"]
-    books["move_offsets"] = text.replace("and kept.next_offset = moved.expected", "").replace(
-        "and kept.owner_epoch <= moved.owner_epoch", ""
-    )
+    for condition in (
+        "and kept.next_offset = moved.expected",
+        "and kept.backlog = moved.expected_backlog::int8multirange",
+        "and kept.owner_epoch <= moved.owner_epoch",
+    ):
+        assert condition in books["move_offsets"]
+        books["move_offsets"] = books["move_offsets"].replace(condition, "")
     assert len(books["move_offsets"]) < len(text)
     _replace(store, "_BOOKS", books)
+
+
+def what_is_left_behind_is_forgotten() -> None:
+    """The live lane goes on at the log's end, and nobody reads what waited before it."""
+    _replace(lanes.Lanes, "split", lambda self, end: lanes.Lanes(end, self.backlog))
 
 
 def missing_becomes_zero() -> None:
@@ -171,6 +183,7 @@ COLLECTORS: dict[str, Callable[[], None]] = {
         an_unknown_commit_counts_as_done,
         marks_outlive_a_failure,
         the_fence_is_open,
+        what_is_left_behind_is_forgotten,
         missing_becomes_zero,
         the_log_is_joined_at_its_end,
     )

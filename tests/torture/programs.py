@@ -117,6 +117,10 @@ class Program:
         lines = self.log.read_text(errors="replace").splitlines()
         return [line for line in lines if line.startswith("Traceback") or '"error"' in line[:80]]
 
+    def count_said(self, words: str) -> int:
+        """Return how many lines of its log hold these words."""
+        return self.log.read_text(errors="replace").count(words) if self.log.exists() else 0
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)

@@ -274,6 +274,7 @@ class Stage:
             "FLEETGAUGE_TOPIC_PARTITIONS": str(self._schedule.partitions),
             "FLEETGAUGE_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
             "FLEETGAUGE_COMMIT_INTERVAL_MS": str(self._schedule.commit_interval_ms),
+            "FLEETGAUGE_BACKLOG_SPLIT_MESSAGES": "1",  # so that almost every claim has two lanes
         }
         migrate = programs.Program(
             "migrate",

@@ -24,6 +24,8 @@ POLL_S = 1.0
 COLLECTOR_KIBIBYTES_MAX = 512 * 1024
 SESSIONS_A_COLLECTOR_MAX = 3
 SPOOL_ROUNDS_MAX = 3
+# What a collector logs of a partition that is in two lanes.
+LEFT_BEHIND = "messages are left behind"
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class Verdict:
     Attributes:
         fresh_s: from the last fault's end until a row issued after it was stored.
         drain_s: from there until everything that was kept was stored.
+        backlogs: claims of a partition that found or left messages behind the live lane.
         problems: one sentence each; none where every invariant held.
     """
 
@@ -51,6 +54,7 @@ class Verdict:
     invented: int = 0
     fresh_s: float | None = None
     drain_s: float | None = None
+    backlogs: int = 0
     collector_peak_mebibytes: int = 0
     agent_peak_mebibytes: int = 0
     took_s: float = 0.0
@@ -93,6 +97,7 @@ def torment(
         verdict.problems += _judge(stage, folder, verdict)
         peaks = [program.peak_kibibytes for program in stage.collectors]
         verdict.collector_peak_mebibytes = max(peaks) // 1024
+        verdict.backlogs = sum(program.count_said(LEFT_BEHIND) for program in stage.collectors)
         verdict.agent_peak_mebibytes = max(p.peak_kibibytes for p in stage.agents) // 1024
     verdict.took_s = round(time.monotonic() - started_s, 1)
     return verdict

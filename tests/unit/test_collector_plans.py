@@ -4,7 +4,6 @@ import pytest
 
 import sql
 from collector import topics
-from collector.claims import decide
 from collector.migrate import Applied, checksum, plan
 from collector.settings import MigrateSettings
 from collector.tier import parse_version
@@ -58,23 +57,6 @@ def test_differences_of_topics_are_said_one_by_one() -> None:
     assert len(found) == 2
     assert "2 partitions" in found[0]
     assert "cleanup.policy=compact" in found[1]
-
-
-def test_reading_goes_on_where_it_stopped() -> None:
-    start = decide(50, 10, is_cut_short=False)
-    assert (start.offset, start.lost, start.note) == (50, None, "")
-
-
-def test_f27_what_the_log_no_longer_holds_is_lost_and_said() -> None:
-    start = decide(50, 70, is_cut_short=False)
-    assert (start.offset, start.lost) == (70, (50, 69))
-    assert "20 messages" in start.note
-
-
-def test_f27_a_log_that_was_cut_short_is_read_from_its_start() -> None:
-    start = decide(50, 10, is_cut_short=True)
-    assert (start.offset, start.lost) == (10, None)
-    assert "cut short" in start.note
 
 
 @pytest.mark.parametrize(("text", "version"), [("2.18.1", (2, 18, 1)), ("2.30.0-dev", (2, 30, 0))])
