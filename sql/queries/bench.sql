@@ -5,6 +5,24 @@
 select coalesce(sum(stored_messages), 0)::bigint
 from host_marks;
 
+-- name: backlog_left
+-- Messages that waited when the collectors started and are not stored: of the spans left behind, or,
+-- in one lane, of those that were sent.
+select greatest(
+    coalesce((
+        select sum(upper(span) - lower(span))
+        from stream_offsets
+        cross join lateral unnest(backlog) as span
+    ), 0),
+    %(wanted)s - coalesce((select sum(stored_messages) from host_marks), 0)
+)::bigint;
+
+-- name: newest_of_all
+-- The newest tick stored of each host.
+select host_id, extract(epoch from time)::float8
+from host_state
+where time is not null;
+
 -- name: newest_of
 -- The newest tick stored of each host of a facility.
 select extract(epoch from s.time)::float8
