@@ -3,6 +3,9 @@
 import gzip
 import random
 import struct
+import subprocess
+import sys
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +51,15 @@ def repacked(data: bytes, codec: int, base: int, change: Callable[[bytes], bytes
     return bytes(head.pack(*fields) + body)
 
 
+def relabelled(data: bytes, codec: int) -> bytes:
+    """The batch with another codec in its head, and the checksum right."""
+    changed = bytearray(data)
+    struct.pack_into(">h", changed, 21, codec)
+    crc = crc32c.crc32c(changed[DefaultRecordBatch.ATTRIBUTES_OFFSET :])
+    struct.pack_into(">I", changed, DefaultRecordBatch.CRC_OFFSET, crc)
+    return bytes(changed)
+
+
 def read(data: bytes) -> list[Any]:
     return list(BoundedBatch(data))
 
@@ -73,6 +85,34 @@ def test_f22_a_bomb_becomes_one_record_at_the_last_offset(codec: int) -> None:
     assert b"more than" in record.headers[0][1]
 
 
+CHILD = """
+import resource, sys
+from collector.record_batches import BoundedBatch
+held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + (96 << 20),) * 2)
+(record,) = BoundedBatch(sys.stdin.buffer.read())
+print(record.offset, record.headers[0][1].decode())
+"""
+
+
+@pytest.mark.parametrize("codec", [1, 4])
+def test_f22_a_bomb_of_a_megabyte_does_not_kill_a_process_of_little_memory(codec: int) -> None:
+    """A gigabyte from a small record, in a process that may take 96 MiB more than it has."""
+    packer = (
+        zlib.compressobj(1, wbits=31) if codec == 1 else zstandard.ZstdCompressor().compressobj()
+    )
+    zeros, parts = bytes(1 << 20), 1024 if codec == 4 else 256
+    body = b"".join([*(packer.compress(zeros) for _ in range(parts)), packer.flush()])
+    bomb = repacked(batch_of([b"x"]), 0, 100, lambda _: body)
+    bomb = relabelled(bomb, codec)
+    assert len(bomb) < 2 << 20
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD], input=bomb, capture_output=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith(b"100 ")
+    assert b"more than" in done.stdout
+
+
 @pytest.mark.parametrize("codec", [1, 4])
 def test_just_below_the_limit_is_read(codec: int) -> None:
     (record,) = read(batch_of([bytes(LIMIT - 100)], codec))
@@ -81,11 +121,7 @@ def test_just_below_the_limit_is_read(codec: int) -> None:
 
 @pytest.mark.parametrize("codec", [2, 3, 5, 7])
 def test_f22_other_codecs_are_refused(codec: int) -> None:
-    data = bytearray(batch_of([b"x"]))
-    struct.pack_into(">h", data, 21, codec)
-    crc = crc32c.crc32c(data[DefaultRecordBatch.ATTRIBUTES_OFFSET :])
-    struct.pack_into(">I", data, DefaultRecordBatch.CRC_OFFSET, crc)
-    (record,) = read(bytes(data))
+    (record,) = read(relabelled(batch_of([b"x"]), codec))
     assert is_stand_in(record)
     assert b"codec" in record.headers[0][1]
 
