@@ -32,8 +32,9 @@ from telemetry.metrics import Group
 log = logging.getLogger(__name__)
 
 TABLES = {Group.FAST: "samples", Group.SLOW: "slow_samples"}
-# The first whose chunks were seen to be as they are written here, and the first that may differ.
-VERSION_MIN, VERSION_END = (2, 30, 0), (3, 0, 0)
+# The only minor version whose chunks were seen to be as they are written here. How a chunk is kept
+# is no promise of TimescaleDB's: a newer one goes through the server until somebody has looked.
+VERSION_MIN, VERSION_END = (2, 30, 0), (2, 31, 0)
 HAS_COLUMNS, OVERLAPS, FROZEN = 1, 2, 4
 CHUNKS_KNOWN_MAX = 64
 _PROBE = (0, 1, -1, 2**62, -(2**62), *range(90), 7, 7, 7)
