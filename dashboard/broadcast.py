@@ -21,6 +21,7 @@ import msgspec
 from dashboard.history import History
 from dashboard.maps import Maps
 from dashboard.markup import encode
+from dashboard.pace import Pace
 from dashboard.picture import Picture
 from dashboard.view import View
 from dashboard.watch import Source, Watch
@@ -118,6 +119,8 @@ class Broadcaster:
         clock: Clock,
         *,
         tick_interval_s: float = 1.0,
+        tick_fastest_s: float = 1.0,
+        cpu_s: Callable[[], float] = lambda: 0.0,
         viewers_max: int = 500,
         views_max: int = 100,
     ) -> None:
@@ -129,7 +132,8 @@ class Broadcaster:
         self._source = source
         self._pages = pages
         self._clock = clock
-        self._tick_interval_s = tick_interval_s
+        self._cpu_s = cpu_s
+        self._pace = Pace(tick_interval_s, min(tick_fastest_s, tick_interval_s))
         # One moment for all pages of a tick, so that what they share is computed once.
         self._tick_s: float | None = None
         self._viewers_max = viewers_max
@@ -145,23 +149,33 @@ class Broadcaster:
 
     async def run(self) -> None:
         """Keep the picture up to date until cancelled."""
+        cpu_s = self._cpu_s()
         while True:
             started_s = self._clock.monotonic_s()
-            try:
-                await self._watch.refresh()
-                self._say_trouble("")
-            except RetryableError as error:
-                self._say_trouble(str(error))
-            except Exception:
-                # Whatever is odd in the data, the pages must go on saying that they are not live.
-                log.exception("cannot bring the picture up to date")
-                self._say_trouble("the newest data cannot be read; the dashboard's log says why")
-            self.counters["ticks"] += 1
-            self._tick_s = self._clock.now_us() / 1e6
-            self._refreshed.set()
-            self._refreshed = asyncio.Event()
-            spent_s = self._clock.monotonic_s() - started_s
-            await asyncio.sleep(max(0.05, self._tick_interval_s - spent_s))
+            await self._look()
+            looked_s = self._clock.monotonic_s() - started_s
+            await asyncio.sleep(max(0.05, self._pace.interval_s - looked_s))
+            while not self._pace.is_over(self._clock.monotonic_s() - started_s):
+                if await self._watch.has_changed():
+                    break
+                await asyncio.sleep(self._pace.fastest_s)
+            used_s, cpu_s = self._cpu_s() - cpu_s, self._cpu_s()
+            self._pace.take(looked_s + used_s)
+
+    async def _look(self) -> None:
+        try:
+            await self._watch.refresh()
+            self._say_trouble("")
+        except RetryableError as error:
+            self._say_trouble(str(error))
+        except Exception:
+            # Whatever is odd in the data, the pages must go on saying that they are not live.
+            log.exception("cannot bring the picture up to date")
+            self._say_trouble("the newest data cannot be read; the dashboard's log says why")
+        self.counters["ticks"] += 1
+        self._tick_s = self._clock.now_us() / 1e6
+        self._refreshed.set()
+        self._refreshed = asyncio.Event()
 
     def blob(self, name: str) -> bytes | None:
         """Return gzipped bytes by the last part of their address."""

@@ -2,7 +2,8 @@
 
 Owns the table by number in the database, from which the picture lays out its seats. A fleet of
 220,000 is read in one piece when a dashboard starts, so nothing here goes accelerator by
-accelerator.
+accelerator. A MIG instance is an accelerator in the database and a part of one here: known, so
+that its readings are no stranger's, and without a seat, so that no board is counted twice.
 """
 
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class Found:
     host_ids: Ids
     indices: Ids
     present: NDArray[np.bool_]
+    parts: NDArray[np.bool_]
     slowdown_celsius: Floats
     models: list[str]
 
@@ -40,6 +42,7 @@ class Found:
             column(row.host_ids).astype(np.int64),
             column(row.indices).astype(np.int64),
             column(row.present) > 0,
+            column(row.parts) > 0,
             column(row.slowdown_celsius).astype(np.float32),
             row.models or [],
         )
@@ -52,6 +55,7 @@ class Inventory:
     host_ids: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
     indices: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
     present: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    parts: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     slowdown_celsius: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
     _model_of: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
     _models: dict[str, int] = field(default_factory=dict)
@@ -66,6 +70,7 @@ class Inventory:
             (self.host_ids, found.host_ids),
             (self.indices, found.indices),
             (self.present, found.present),
+            (self.parts, found.parts),
             (self.slowdown_celsius, found.slowdown_celsius),
             (self._model_of, np.array(names, np.int64)),
         )
@@ -88,5 +93,6 @@ class Inventory:
         self.host_ids = np.append(self.host_ids, np.full(missing, -1, np.int64))
         self.indices = np.append(self.indices, np.zeros(missing, np.int64))
         self.present = np.append(self.present, np.zeros(missing, np.bool_))
+        self.parts = np.append(self.parts, np.zeros(missing, np.bool_))
         self.slowdown_celsius = np.append(self.slowdown_celsius, np.zeros(missing, np.float32))
         self._model_of = np.append(self._model_of, np.zeros(missing, np.int64))

@@ -19,6 +19,8 @@ from dashboard.ticks import Ticks
 
 Values = NDArray[Any]
 
+# In place of a seat: a part of an accelerator that has one.
+SEATLESS = -2
 STALE_INTERVALS = 3
 STALE_S_MIN = 30.0
 READINGS = (
@@ -186,12 +188,13 @@ class Picture:
     def _seat_accelerators(self) -> None:
         inventory = self._inventory
         positions = _look_up(self._position_of, inventory.host_ids)
-        gpu_ids = np.flatnonzero(positions >= 0)
+        placed = positions >= 0
+        gpu_ids = np.flatnonzero(placed & ~inventory.parts)
         gpu_ids = gpu_ids[np.lexsort((inventory.indices[gpu_ids], positions[gpu_ids]))]
         before = _look_up(self._seat_of, gpu_ids)
         for name, column in self.readings.items():
             self.readings[name] = _moved(column, before, np.nan)
-        self._seat_of = np.full(len(inventory.host_ids), -1, np.int64)
+        self._seat_of = np.where(placed & inventory.parts, SEATLESS, -1)
         self._seat_of[gpu_ids] = np.arange(len(gpu_ids))
         self.gpu_ids = gpu_ids
         self.host_of = positions[gpu_ids]
@@ -241,7 +244,7 @@ class Picture:
             column[seats[known]] = ticks.readings[name][known]
         self.time_s[positions[placed]] = ticks.time_s[placed]
         self.interval_s[positions[placed]] = ticks.interval_s[placed]
-        whole = placed & known.all(axis=1)
+        whole = placed & (known | (seats == SEATLESS)).all(axis=1)
         return set(ticks.host_ids[~whole].tolist())
 
     def stale_hosts(self, now_s: float) -> NDArray[np.bool_]:

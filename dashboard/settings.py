@@ -27,8 +27,12 @@ class DashboardSettings(AccessSettings, LogSettings, DatabaseSettings):
         Meta(description="further names under which browsers reach the pages, comma-separated"),
     ] = ""
     tick_interval_s: Annotated[
-        float, Meta(ge=0.2, le=60, description="how often the live views are computed")
+        float, Meta(ge=0.2, le=60, description="how often the live views are computed at least")
     ] = 1.0
+    tick_fastest_s: Annotated[
+        float,
+        Meta(ge=0.1, le=60, description="and at most, as data comes and while that is cheap"),
+    ] = 0.25
     statement_timeout_ms: Annotated[
         int, Meta(ge=100, le=60_000, description="longest time a query may take")
     ] = 5000

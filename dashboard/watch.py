@@ -13,6 +13,7 @@ from dashboard.inventory import Found
 from dashboard.picture import READINGS, Picture
 from dashboard.ticks import Ticks
 from telemetry.clock import Clock
+from telemetry.errors import RetryableError
 
 INVENTORY_EVERY_S = 3.0
 FACILITIES_EVERY_S = 5.0
@@ -37,6 +38,7 @@ class Watch:
         self._clock = clock
         self._due_s = {"facilities": 0.0, "inventory": 0.0}
         self._horizon = 0
+        self._snapshot: str | None = None
         self._inventory_since: str | None = None
         self._readings_since: str | None = None
         # Read before their places were; they are asked for again until they have one.
@@ -58,9 +60,18 @@ class Watch:
         self.picture.queues = await self._source.rows("picture", "queues")
         self.as_of_s = now_s
 
+    async def has_changed(self) -> bool:
+        """Tell whether anything was committed since the last look; also if that is not known."""
+        try:
+            seen = (await self._source.rows("picture", "horizon"))[0]
+        except RetryableError:
+            return True
+        return bool(seen.snapshot != self._snapshot)
+
     async def _look_at_horizon(self) -> int:
         """Return the horizon; one that moves back is another database, or the same one restored."""
-        horizon = int((await self._source.rows("picture", "horizon"))[0].horizon)
+        seen = (await self._source.rows("picture", "horizon"))[0]
+        horizon, self._snapshot = int(seen.horizon), seen.snapshot
         if horizon < self._horizon:
             self._inventory_since = self._readings_since = None
             self._due_s["inventory"] = 0.0

@@ -18,8 +18,11 @@ order by facility_id;
 
 -- name: horizon
 -- A transaction before which all have ended. Taken before a look at `hosts` and `accelerators`, it is
--- from where the next look goes on: what is written later has a younger `xmin`.
-select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as horizon;
+-- from where the next look goes on: what is written later has a younger `xmin`. The snapshot is another
+-- one after every commit.
+select
+    pg_snapshot_xmin(pg_current_snapshot())::text::bigint as horizon,
+    pg_current_snapshot()::text as snapshot;
 
 -- name: hosts
 -- Hosts that are new or changed since a horizon; all of them where none is given.
@@ -46,6 +49,7 @@ select
     array_send(array_agg(host_id)) as host_ids,
     array_send(array_agg(coalesce(index, 0)::integer)) as indices,
     array_send(array_agg(present::integer)) as present,
+    array_send(array_agg((parent_uuid is not null)::integer)) as parts,
     array_send(array_agg(temperature_slowdown_celsius::integer)) as slowdown_celsius,
     array_agg(coalesce(model, '')) as models
 from accelerators

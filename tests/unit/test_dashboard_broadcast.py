@@ -17,9 +17,9 @@ from telemetry.clock import SystemClock
 from telemetry.errors import RetryableError
 
 FLEET = View("/")
-COLUMNS = ("gpu_ids", "host_ids", "indices", "present", "slowdown_celsius", "models")
+COLUMNS = ("gpu_ids", "host_ids", "indices", "present", "parts", "slowdown_celsius", "models")
 EMPTY = {
-    "horizon": [SimpleNamespace(horizon=700)],
+    "horizon": [SimpleNamespace(horizon=700, snapshot="700:700:")],
     "accelerators": [SimpleNamespace(accelerators=0, **dict.fromkeys(COLUMNS))],
 }
 
@@ -52,7 +52,7 @@ class FakePage:
         return {"steady": {"children": "same"}, "count": {"children": str(self.renders)}}
 
 
-def broadcaster(page: FakePage, source: FakeSource | None = None, **bounds: int) -> Broadcaster:
+def broadcaster(page: FakePage, source: FakeSource | None = None, **bounds: Any) -> Broadcaster:
     pages = {"/": page.render}
     return Broadcaster(source or FakeSource(), pages, SystemClock(), tick_interval_s=0.05, **bounds)
 

@@ -31,17 +31,19 @@ def host(number: int, name: str, rack: str = "r1", where: int = 1) -> SimpleName
     )  # fmt: skip
 
 
-Gpu = tuple[int, int, int, bool]
+Gpu = tuple[int, int, int, bool, bool]
 
 
-def gpu(number: int, owner: int, index: int = 0, *, present: bool = True) -> Gpu:
-    return number, owner, index, present
+def gpu(
+    number: int, owner: int, index: int = 0, *, present: bool = True, part: bool = False
+) -> Gpu:
+    return number, owner, index, present, part
 
 
 def found(*gpus: Gpu) -> Found:
-    numbers, owners, indices, present = (np.array(column) for column in zip(*gpus, strict=True))
-    models = ["NVIDIA H100 80GB HBM3"] * len(gpus)
-    return Found(numbers, owners, indices, present, np.full(len(gpus), 87, np.float32), models)
+    numbers, owners, indices, present, parts = (np.array(c) for c in zip(*gpus, strict=True))
+    slowdown, models = np.full(len(gpus), 87, np.float32), ["NVIDIA H100 80GB HBM3"] * len(gpus)
+    return Found(numbers, owners, indices, present, parts, slowdown, models)
 
 
 def reading(
@@ -200,3 +202,25 @@ def test_a_cell_is_described_without_stale_numbers() -> None:
     assert old["state"] == "stale"
     assert old["readings"] == {}
     assert maps.describe(picture, made, 99, NOW_S) is None
+
+
+def test_a_mig_instance_is_known_and_not_counted_beside_its_board() -> None:
+    picture = Picture()
+    picture.set_facilities([facility(1, "one")])
+    boards = [gpu(5, 10, 0), gpu(6, 10, 1)]
+    instances = [gpu(7, 10, 0, part=True), gpu(8, 10, 0, part=True)]
+    gone = gpu(9, 10, 0, present=False, part=True)
+    picture.set_inventory([host(10, "a")], found(*boards, *instances, gone))
+    ticks = reading(
+        10, [5, 6, 7, 8],
+        power_milliwatts=[300_000, 200_000, None, None],
+        memory_used_mebibytes=[40_000, 10_000, 30_000, 10_000],
+    )  # fmt: skip
+    assert picture.set_readings(ticks) == set()
+    assert picture.gpu_ids.tolist() == [5, 6]
+    assert picture.readings["memory_used_mebibytes"].tolist() == [40_000, 10_000]
+    summaries, states = summarise(picture, NOW_S)
+    assert summaries[0].known == 2
+    assert State.ABSENT not in states
+    picture.set_inventory([], found(gpu(7, 10, 0)))
+    assert picture.gpu_ids.tolist() == [5, 7, 6]
