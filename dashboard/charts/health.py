@@ -13,11 +13,13 @@ from typing import Any
 from dashboard.charts import frame
 from dashboard.charts.facility import event_tone, event_words
 from dashboard.charts.frame import MARGIN_PX
+from dashboard.charts.marks import Mark, strip
 from dashboard.charts.timeline import Figure
 from dashboard.view import Window
 
 ROW_PX = 23
 ROWS_MAX = 16
+INCIDENT_ROW = -1
 LABEL_PX = 186
 LABEL_CHARS_MAX = 27
 # Codes that make another kind of an event; those of the others are counts or evidence.
@@ -81,11 +83,26 @@ def _severity(row: Any) -> str:
     return TONE_SEVERITIES.get(event_tone(row), "")
 
 
-def figure(window: Window, found: Sequence[Kind]) -> Figure:
-    """Return rows of marks on a time axis."""
+def figure(window: Window, found: Sequence[Kind], marks: Sequence[Mark] = ()) -> Figure:
+    """Return rows of events on a time axis, and above them a row of incidents where there are any.
+
+    Args:
+        window: the time axis.
+        found: a row each.
+        marks: where incidents began.
+    """
     shown = found[:ROWS_MAX]
     data = [_trace(kind, row) for row, kind in enumerate(shown)]
-    return {"data": data, "layout": _layout(window, shown)}
+    layout = _layout(window, shown)
+    if marks:
+        trace, _, lines = strip(marks, "y", (0.0, 1.0))
+        data.append({**trace, "name": "incident", "y": [INCIDENT_ROW] * len(trace["x"])})
+        axis = layout["yaxis"]
+        axis["range"][1] = INCIDENT_ROW - 0.5
+        axis["tickvals"].append(INCIDENT_ROW)
+        axis["ticktext"].append("incidents")
+        layout |= {"shapes": lines, "height": layout["height"] + ROW_PX}
+    return {"data": data, "layout": layout}
 
 
 def _trace(kind: Kind, row: int) -> dict[str, Any]:

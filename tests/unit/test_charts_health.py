@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from dashboard.charts import health as charts
+from dashboard.charts.marks import Mark
 from dashboard.view import Window
 
 WINDOW = Window(start_s=0, end_s=3600, step_s=60)
@@ -64,3 +65,16 @@ def test_an_empty_chart_has_an_axis_and_no_marks() -> None:
     drawn = charts.figure(WINDOW, [])
     assert drawn["data"] == []
     assert drawn["layout"]["xaxis"]["range"] == [0, 3_600_000]
+
+
+def test_incidents_have_a_row_of_their_own_above_the_codes() -> None:
+    found = charts.kinds([event("xid", 79)])
+    marks = [Mark(90.0, "incident: 3 GPUs lost", "bad", "triangle-down")]
+    plain, marked = charts.figure(WINDOW, found), charts.figure(WINDOW, found, marks)
+    incident = marked["data"][-1]
+    assert incident["y"] == [charts.INCIDENT_ROW]
+    assert incident["x"] == [90_000]
+    axis = marked["layout"]["yaxis"]
+    assert dict(zip(axis["tickvals"], axis["ticktext"], strict=True))[-1] == "incidents"
+    assert axis["range"][1] < charts.INCIDENT_ROW
+    assert marked["layout"]["height"] > plain["layout"]["height"]
