@@ -43,10 +43,10 @@ class Shape:
 class FleetRows:
     """The rows of one fleet in one database."""
 
-    def __init__(self, connection: Connection, shape: Shape) -> None:
+    def __init__(self, connection: Connection, shape: Shape, *, part: int = 0) -> None:
         self._connection = connection
         self.shape = shape
-        self._part = 0
+        self._part = part
 
     def make_places(self) -> None:
         """Make facilities, racks, hosts, accelerators, and a first reading of each."""

@@ -30,6 +30,8 @@ new MutationObserver((changes) => {
   if (!changes.some((change) => change.target.dataset.paint === "mosaic")) return;
   const done = performance.now();
   const heard = window.heard;
+  if (heard === window.painted) return;  // once more what is there: another size, Dash's own page
+  window.painted = heard;
   requestAnimationFrame(() => setTimeout(
     () => window.paints.push({ heard, done, shown: performance.now() }), 0));
 }).observe(document, { subtree: true, attributes: true, attributeFilter: ["data-painted"] });

@@ -183,6 +183,11 @@ def empty(title: str, text: Content, action: Content = None) -> Component:
     )
 
 
+def well(text: str, *, looked: bool = True) -> Component:
+    """Return that nothing is wrong, checked off; not so where there was nothing to look at."""
+    return html.Div([html.I(className="tick"), text] if looked else text, className="all-well")
+
+
 def section(title: str, body: Content, aside: Content = None, class_name: str = "") -> Component:
     """Return a part of a page: its heading, its controls, and how to take away what it shows."""
     head: list[Component] = [html.H2(title)]

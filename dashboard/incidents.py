@@ -61,7 +61,7 @@ def listing(view: View, rows: list[Any] | None, sources: Sources) -> Component:
             "fleetgauge alerts",
         )
     if not rows:
-        return html.Div([html.I(className="tick"), "No open incident."], className="all-well")
+        return elements.well("No open incident.")
     names = {f.facility_id: (f.title, f.slug) for f in sources.picture.facilities}
     shown = [_sentence(view, row, names) for row in rows[:SHOWN_MAX]]
     if len(rows) > SHOWN_MAX:

@@ -9,7 +9,7 @@ quarter of a million accelerators once. Pure.
 from dataclasses import dataclass
 
 # Of a core, the database's work counted as our own.
-SHARE_MAX = 0.12
+SHARE_MAX = 0.1
 # How much a new measurement counts: one slow look is not yet a slow fleet.
 WEIGHT = 0.3
 

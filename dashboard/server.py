@@ -7,6 +7,7 @@ beside Dash's in `live.py`. Never run with Dash's debug mode: there is no switch
 import asyncio
 import contextlib
 import inspect
+import time
 from collections.abc import AsyncIterator, MutableMapping
 from importlib import import_module
 from importlib.metadata import version
@@ -15,11 +16,12 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
-from dash import Dash, register_page
+from dash import Dash, page_container, register_page
+from dash.development.base_component import Component
 from fastapi import FastAPI, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 
-from dashboard import acts, elements, export, shell
+from dashboard import acts, elements, export, program, shell
 from dashboard.access.audiences import Audiences
 from dashboard.access.gate import Door, Gate, OpenDoor
 from dashboard.access.identity import LOCAL, Audience, asking
@@ -28,9 +30,10 @@ from dashboard.access.proxy import ProxyDoor
 from dashboard.access.routes import Routes, page_roles
 from dashboard.access.sessions import Sessions
 from dashboard.broadcast import Broadcaster, TooManyViewers
+from dashboard.first import Site
 from dashboard.guard import App, Guard, content_security_policy
 from dashboard.live import add_routes
-from dashboard.pages import APART, PAGES
+from dashboard.pages import PAGES
 from dashboard.queries import Queries
 from dashboard.settings import DashboardSettings
 from dashboard.view import View
@@ -52,6 +55,8 @@ def build(settings: DashboardSettings) -> App:
             renders,
             clock,
             tick_interval_s=settings.tick_interval_s,
+            tick_fastest_s=settings.tick_fastest_s,
+            cpu_s=time.process_time,
             viewers_max=settings.viewers_max,
             views_max=settings.views_max,
         )
@@ -99,7 +104,9 @@ def build(settings: DashboardSettings) -> App:
     if isinstance(door, OidcDoor):
         door.add_routes(server)
     server.add_exception_handler(TooManyViewers, _no_room)
-    dash.append(_dash(server, modules))
+    programs = [program.join(ASSETS, kind) for kind in program.MEDIA_TYPES]
+    program.add_routes(server, programs)
+    dash.append(_dash(server, modules, program.tags(programs)))
     server.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=3)
     gate = Gate(door, Routes(PAGES, with_login=bool(door.login_path)))
     return _guarded(server, dash[0], settings, gate)
@@ -116,15 +123,16 @@ def _door(settings: DashboardSettings, sessions: Sessions, clock: SystemClock) -
     return ProxyDoor(settings) if settings.access == "proxy" else OpenDoor()
 
 
-def _dash(server: FastAPI, modules: dict[str, ModuleType]) -> Dash:
-    app = Dash(
+def _dash(server: FastAPI, modules: dict[str, ModuleType], programs: tuple[str, str]) -> Dash:
+    app = Site(
         "dashboard",
         server=server,  # type: ignore[arg-type]
         use_pages=True,
         # Not Dash's own discovery: it would import each page a second time under another name.
         pages_folder="",
         assets_folder=str(ASSETS),
-        assets_ignore=r"^early\.js$|\.txt$",
+        # Joined by `program.py`; the rest is asked for by its name.
+        assets_ignore=r".",
         index_string=shell.index_string(version("fleetgauge")),
         title="Fleetgauge",
         update_title="",
@@ -143,13 +151,21 @@ def _dash(server: FastAPI, modules: dict[str, ModuleType]) -> Dash:
             order=order,
             layout=_layout(path, module),
         )
-    app.layout = lambda: shell.layout(
-        {
-            path: module.NAME
-            for path, module in modules.items()
-            if path not in APART and _may_open(path)
-        }
-    )
+
+    def frame(content: Component = page_container) -> Component:
+        open_ones = {path: module.NAME for path, module in modules.items() if _may_open(path)}
+        return shell.layout(open_ones, content)
+
+    def first(view: View) -> tuple[str, Component] | None:
+        module = modules.get(view.path)
+        if module is None:
+            return None
+        content = _layout(view.path, module)(**dict(view.parameters))
+        return f"{module.NAME} · Fleetgauge", frame(content)
+
+    app.layout = frame
+    app.first = first
+    app.programs = programs
     shell.add_callbacks(app)
     return app
 

@@ -7,13 +7,14 @@ by `assets/10-live.js`, which alone can tell when nothing comes any more.
 from collections.abc import Mapping
 from typing import Any
 
-from dash import ClientsideFunction, Dash, Input, Output, dcc, html, page_container
+from dash import ClientsideFunction, Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
 from dashboard import elements
 from dashboard.broadcast import Sources
 from dashboard.finder import find
 from dashboard.maps import SIGNALS
+from dashboard.pages import APART
 from dashboard.states import State
 from dashboard.view import RANGES_S, View
 from telemetry.errors import RetryableError
@@ -44,6 +45,7 @@ def index_string(version: str) -> str:
     return f"""<!DOCTYPE html>
 <html lang="en" data-build="{version}">
 <head>
+<meta charset="utf-8">
 {{%metas%}}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="dark light">
@@ -59,11 +61,17 @@ def index_string(version: str) -> str:
 </html>"""
 
 
-def layout(pages: Mapping[str, str]) -> Component:
-    """Return the document's body: header, page, and what pages share; `pages` have their names."""
+def layout(pages: Mapping[str, str], content: Component) -> Component:
+    """Return the document's body: header, page, and what pages share.
+
+    Args:
+        pages: names of the pages that the reader may open, by address.
+        content: the page.
+    """
     links = [
         dcc.Link(name, href=path, id=f"nav-{name.lower()}", className="nav-link")
         for path, name in pages.items()
+        if path not in APART
     ]
     return html.Div(
         [
@@ -79,13 +87,7 @@ def layout(pages: Mapping[str, str]) -> Component:
                     _search(),
                     _button("zone", "UTC", "Times are in UTC; show them in local time"),
                     _button("theme", "Theme", "Theme: automatic", "icon-button theme"),
-                    dcc.Link(
-                        "Wall",
-                        href="/wall",
-                        id="to-wall",
-                        className="icon-button to-wall",
-                        title="Wall mode: big type, for a screen that hangs",
-                    ),
+                    *([_to_wall()] if "/wall" in pages else []),
                     _button("help-open", "?", "Keyboard shortcuts"),
                     html.Div(
                         [html.I(className="dot"), html.Span("connecting", id="live-text")],
@@ -97,12 +99,22 @@ def layout(pages: Mapping[str, str]) -> Component:
                 className="top",
             ),
             html.Div(id="banner", className="banner", role="alert"),
-            html.Main(page_container, id="content", tabIndex="-1"),
+            html.Main(content, id="content", tabIndex="-1"),
             _help(),
             html.Div(id="tip", className="tip", role="tooltip"),
             dcc.Store(id="subscribed"),
             dcc.Store(id="zoomed"),
         ]
+    )
+
+
+def _to_wall() -> Component:
+    return dcc.Link(
+        "Wall",
+        href="/wall",
+        id="to-wall",
+        className="icon-button to-wall",
+        title="Wall mode: big type, for a screen that hangs",
     )
 
 

@@ -408,6 +408,10 @@ class Fleet(Troubles):
         self._write_samples(db, seconds)
         add_parts(db, float(seconds[0]))
 
+    def _sampled(self) -> tuple[int, ...]:
+        """Return the hosts of the first facility that have raw samples."""
+        return (31, 136)
+
     def _write_samples(self, db: psycopg.Connection[Any], seconds: "np.ndarray[Any, Any]") -> None:
         names = [m.name for m in CATALOGUE.group(Group.FAST)]
         site = self.sites[0]
@@ -416,7 +420,7 @@ class Fleet(Troubles):
         ) as copy:
             for second in seconds:
                 values = self._values(site, float(second))
-                for host in (31, 136):
+                for host in self._sampled():
                     for gpu, gpu_id in enumerate(site.gpu_ids[host]):
                         row = [values[n][host, gpu] if n in values else 0 for n in names]
                         copy.write_row([moment(second), gpu_id, *_integers(np.array(row))])

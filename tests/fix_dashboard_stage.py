@@ -1,8 +1,8 @@
-"""A moving fleet in all detail with the dashboard in front of it, and pages of it in Chromium.
+"""A moving fleet with the dashboard in front of it, and pages of it in Chromium.
 
-One stage a run, which moves only while somebody looks: `stage` is the database and the server,
-`visit(path, width, height, scheme)` opens a live page. With FLEETGAUGE_SCREENSHOTS=1
-`picture(page, name)` takes the pictures of docs/screens/ anew.
+A stage moves only while somebody looks. `stage` is the one with the believable fleet, one a run.
+`visit(path, width, height, scheme)` opens a live page of it; `go(page, path)` follows a link.
+With FLEETGAUGE_SCREENSHOTS=1 `picture(page, name)` takes the pictures of docs/screens/ anew.
 """
 
 import os
@@ -17,9 +17,9 @@ from playwright.sync_api import Page, expect
 
 from simulator.services.postgres import Postgres
 from tests.fix_browser import MakePage
-from tests.fix_dashboard_data import Fleet, make_schema
-from tests.fix_dashboard_detail import Detail
+from tests.fix_dashboard_data import make_schema
 from tests.fix_dashboard_serve import Serving
+from tests.fix_dashboard_sizes import SIZES
 
 SCREENS = Path(__file__).parent.parent / "docs" / "screens"
 TAKE = os.environ.get("FLEETGAUGE_SCREENSHOTS") == "1"
@@ -33,10 +33,10 @@ Visit = Callable[..., Page]
 class Stage:
     """A database with a moving fleet, and the dashboard in front of it."""
 
-    def __init__(self, database: Postgres) -> None:
+    def __init__(self, database: Postgres, size: str = "believable") -> None:
         self.database = database
-        self.fleet = Fleet(database.address, hours=1.1)
-        self.detail = Detail(self.fleet)
+        self.size = size
+        self.cast = SIZES[size](database.address)
         self.serving = Serving(database_url=database.address)
         self.address = self.serving.address
         self.watched_s = 0.0
@@ -46,10 +46,13 @@ class Stage:
     def start(self) -> None:
         make_schema(self.database.address)
         now_s = time.time()
-        self.fleet.fill(now_s)
-        self.detail.fill(now_s)
+        self.cast.fill(now_s)
         self.serving.start()
         self._thread.start()
+
+    def watch(self) -> None:
+        """Go on moving for a while: somebody looks."""
+        self.watched_s = time.monotonic()
 
     def stop(self) -> None:
         self._ended.set()
@@ -57,13 +60,12 @@ class Stage:
         self.serving.stop()
 
     def _move(self) -> None:
-        while not self._ended.wait(2.0):
+        while not self._ended.wait(self.cast.every_s):
             if time.monotonic() - self.watched_s > WATCHED_S:
                 continue
             try:
-                self.fleet.tick(time.time())
-                self.detail.tick(time.time())
-            except psycopg.OperationalError:
+                self.cast.tick(time.time())
+            except psycopg.Error:
                 continue  # a test has stopped the database
 
 
@@ -78,7 +80,7 @@ def whole_stage() -> Iterator[Stage]:
 
 @pytest.fixture
 def stage(whole_stage: Stage) -> Stage:
-    whole_stage.watched_s = time.monotonic()
+    whole_stage.watch()
     return whole_stage
 
 
@@ -97,7 +99,17 @@ def show(page: Page, address: str) -> None:
     expect.set_options(timeout=PATIENCE_MS)
     page.set_default_timeout(PATIENCE_MS)
     page.goto(address)
+    # What came with the document has given its place to Dash's page.
+    expect(page.locator("#first")).to_have_count(0)
     expect(page.locator("#live")).to_contain_text("live ·")
+    expect(page.locator("main .slot:not(.filled)")).to_have_count(0)
+
+
+def go(page: Page, path: str) -> None:
+    """Follow a link on an open page and wait until all parts of the next one have come."""
+    asked = page.evaluate("fleetgauge.state.ask")
+    page.evaluate("(path) => fleetgauge.go(path)", path)
+    wait_until(page, f"fleetgauge.state.ask > {asked}")
     expect(page.locator("main .slot:not(.filled)")).to_have_count(0)
 
 

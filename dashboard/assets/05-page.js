@@ -26,15 +26,42 @@
     return part;
   }
 
-  // A figure as the server sends it, in the colours of the theme and the times of the zone.
+  const narrow = matchMedia("(max-width: 720px)");
+  narrow.addEventListener("change", () => document.dispatchEvent(new CustomEvent("fleetgauge-restyle")));
+
+  const LETTER_PX = 6.2; // of a title on a phone, on the safe side
+
+  // A title in two lines: what it is, and as many names of lines as there is room for.
+  function inTwoLines(text) {
+    const [head, ...names] = text.split("   ");
+    if (!names.length) return text;
+    let room = window.innerWidth - 80;
+    const fits = (name) => (room -= LETTER_PX * (name.replace(/<[^>]+>/g, "").length + 3)) > 0;
+    const kept = names.filter(fits);
+    const rest = names.length - kept.length;
+    return `${head}<br>${[...kept, ...(rest ? [`+ ${rest}`] : [])].join("   ")}`;
+  }
+
+  // On a phone a panel's title takes two lines, and what stands at its right has no room.
+  function fitted(figure) {
+    const { annotations = [] } = figure.layout;
+    if (!narrow.matches || !annotations.some(({ name }) => name === "title")) return figure;
+    const kept = annotations.filter(({ name }) => name !== "aside").map((note) => (note.name === "title"
+      ? { ...note, text: inTwoLines(note.text), align: "left", font: { ...note.font, size: 10.5 } }
+      : note));
+    return { ...figure, layout: { ...figure.layout, annotations: kept } };
+  }
+
+  // A figure as the server sends it, in the colours of the theme, the times of the zone, the room
+  // that there is.
   function dressed(figure) {
-    return window.fleetgauge.zoned(tinted(figure));
+    return window.fleetgauge.zoned(tinted(fitted(figure)));
   }
 
   function restyle() {
     colours.clear();
     for (const [name, figure] of window.fleetgauge.figures) {
-      if (document.getElementById(name)) {
+      if (document.getElementById(name)?.matches("[data-drawn]")) {
         window.dash_clientside.set_props(name, { figure: dressed(figure) });
       }
     }
@@ -70,7 +97,9 @@
       const own = new URLSearchParams(kept);
       if (path === "/") ["facility", "racks"].forEach((key) => own.delete(key));
       const query = own.toString();
-      window.dash_clientside.set_props(link.id, { href: path + (query ? `?${query}` : "") });
+      const href = path + (query ? `?${query}` : "");
+      if (link.closest("#first")) link.href = href;
+      else window.dash_clientside.set_props(link.id, { href });
     }
   }
 
@@ -79,7 +108,7 @@
 
   function addSearch() {
     const box = document.getElementById("search-box");
-    if (!box || box.firstChild) return;
+    if (!box || document.getElementById("search")) return;
     const input = document.createElement("input");
     Object.assign(input, { id: "search", type: "search", autocomplete: "off", maxLength: 80 });
     input.placeholder = "host, GPU UUID, serial, rack …";

@@ -2,12 +2,15 @@
 //
 // Owns connecting and reconnecting, handing slots to the page, the live indicator,
 // and ages that count on. Theme and navigation are in 05-page.js, times in 06-time.js.
+// The document shows its page before Dash does (`dashboard/first.py`): that is filled first, and what
+// came is put into Dash's when it is there.
 // Protocol: the page sends {path, search, ask, frames}; it gets frames as bytes, and then
 // {slots, now, as_of, trouble, ask, build}.
 (() => {
   "use strict";
 
   const SILENCE_MS_MAX = 10000; // the server says something every 2 s
+  const CHART_MS_MIN = 1000;
   const RETRY_MS = [250, 500, 1000, 2000, 4000];
 
   const state = {
@@ -20,7 +23,10 @@
     clockSkew_ms: 0, // server's clock minus ours
     asOf_s: null,
     trouble: "connecting",
-    figures: new Map(), // slot -> figure as sent, with named colours
+    figures: window.fleetgauge.figures, // slot -> figure as sent, with named colours
+    drawn: new Map(), // slot -> performance.now() when its figure was last drawn
+    toDraw: new Map(), // slot -> timer of the next drawing
+    early: new Map(), // slot -> what came before Dash's page was there
   };
 
   // ---------------------------------------------------------------- the socket
@@ -32,13 +38,16 @@
       state.socket.close();
     }
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/live`);
+    listen(new WebSocket(`${scheme}://${location.host}/live`), ask);
+  }
+
+  function listen(socket, onOpen) {
     socket.binaryType = "arraybuffer";
     state.socket = socket;
     state.heard = performance.now();
     socket.onopen = () => {
       state.retries = 0;
-      ask();
+      onOpen();
     };
     socket.onmessage = ({ data }) =>
       typeof data === "string" ? take(JSON.parse(data)) : window.fleetgauge.takeFrame(data);
@@ -72,7 +81,13 @@
     state.clockSkew_ms = message.now * 1000 - Date.now();
     state.asOf_s = message.as_of;
     state.trouble = message.trouble;
-    for (const [name, properties] of Object.entries(message.slots)) put(name, properties);
+    const fresh = Object.entries(message.slots);
+    for (const [name, properties] of fresh) put(name, properties);
+    if (fresh.length) hideBlanks();
+    if (document.getElementById("first")) {
+      for (const [name, properties] of fresh) state.early.set(name, properties);
+      if (fresh.length) document.dispatchEvent(new CustomEvent("fleetgauge-first"));
+    }
     showLiveness();
     countAges();
   }
@@ -84,10 +99,41 @@
       window.fleetgauge.morph(slot, properties.children);
     } else if (properties.figure) {
       state.figures.set(name, properties.figure);
-      const figure = window.fleetgauge.dressed(properties.figure);
-      // Its place must be as tall as the figure: Plotly alone would let it run over what follows.
-      const style = { height: `${figure.layout.height}px` };
-      window.dash_clientside.set_props(name, { figure, style });
+      drawSoon(name);
+    } else {
+      state.figures.delete(name); // there is nothing to draw
+      delete slot.dataset.drawn;
+    }
+  }
+
+  // Figures move by the second, charts by the step: drawing one costs what a hundred figures do.
+  function drawSoon(name) {
+    const wait = (state.drawn.get(name) ?? -CHART_MS_MIN) + CHART_MS_MIN - performance.now();
+    if (wait <= 0) draw(name);
+    else if (!state.toDraw.has(name)) state.toDraw.set(name, setTimeout(draw, wait, name));
+  }
+
+  function draw(name) {
+    state.toDraw.delete(name);
+    const slot = document.getElementById(name);
+    const sent = state.figures.get(name);
+    if (!slot || !sent || slot.closest("#first")) return; // Dash does not know that one
+    state.drawn.set(name, performance.now());
+    const figure = window.fleetgauge.dressed(sent);
+    // Its place must be as tall as the figure: Plotly alone would let it run over what follows.
+    const style = { height: `${figure.layout.height}px` };
+    slot.dataset.drawn = "";
+    window.dash_clientside.set_props(name, { figure, style });
+  }
+
+  // A heading with nothing below it, or an empty chart, says less than nothing.
+  function hideBlanks() {
+    for (const section of document.querySelectorAll("main .section")) {
+      const parts = [...section.querySelectorAll(":scope > .section-body :is(.slot, .timeline)")];
+      const isBlank = (part) => (part.matches(".timeline")
+        ? !state.figures.has(part.id)
+        : part.matches(".filled") && !part.hasChildNodes());
+      section.hidden = parts.length > 0 && parts.every(isBlank);
     }
   }
 
@@ -159,20 +205,65 @@
     return `${Math.floor(hours / 24)}\u202fd ${hours % 24}\u202fh`;
   }
 
+  // ---------------------------------------------------------------- pages come
+
+  function welcome(view) {
+    state.wanted = view;
+    window.fleetgauge.markNavigation(view);
+    window.fleetgauge.addSearch();
+  }
+
+  // The page as it came with the document.
+  function showFirst() {
+    const first = document.getElementById("first");
+    if (!first) return;
+    welcome({ path: first.dataset.path, search: first.dataset.search });
+    const { socket, heard } = window.fleetgauge.line; // `early.js` has asked already
+    if (socket.readyState > WebSocket.OPEN) return void connect();
+    state.ask = 1;
+    const opened = socket.onopen;
+    listen(socket, opened);
+    for (const event of heard) socket.onmessage(event);
+  }
+
+  // Dash has made the page: it takes the first one's place, with all that had come for that.
+  function replaceFirst(first, view) {
+    const search = document.getElementById("search");
+    const isTyping = document.activeElement === search;
+    first.remove();
+    welcome(view);
+    document.getElementById("search-box")?.replaceChildren(search);
+    if (isTyping) search.focus();
+    const came = [...state.early];
+    for (const [name, properties] of came) if ("children" in properties) put(name, properties);
+    if (came.length) hideBlanks();
+    state.early.clear();
+    // Dash takes no properties while it is in the middle of this callback.
+    setTimeout(() => [...state.figures.keys()].forEach(draw), 0);
+    showLiveness();
+    countAges();
+  }
+
   Object.assign(window.dash_clientside.fleetgauge, {
     // Called by Dash when a page's marker is there, which is when its slots are.
     subscribe(view) {
       if (!view) return window.dash_clientside.no_update;
-      state.wanted = view;
+      const first = document.getElementById("first");
+      if (first && first.dataset.path === view.path && first.dataset.search === view.search) {
+        replaceFirst(first, view);
+        return view;
+      }
+      first?.remove();
       state.figures.clear();
-      window.fleetgauge.markNavigation(view);
-      window.fleetgauge.addSearch();
+      state.drawn.clear();
+      state.early.clear();
+      welcome(view);
       if (state.socket) ask();
       else connect();
       return view;
     },
   });
-  Object.assign(window.fleetgauge, { serverNow_s, duration, figures: state.figures, state });
+  Object.assign(window.fleetgauge, { serverNow_s, duration, showFirst, state });
 
   document.addEventListener("visibilitychange", wake);
   window.addEventListener("online", wake);

@@ -8,7 +8,7 @@
 
   const NO_SEAT = 255;
   const LEVELS = 200;
-  const STATE = { LOST: 6, STALE: 7, UNKNOWN: 8, ABSENT: 9 };
+  const STATE = { DEGRADED: 3, LOST: 6, STALE: 7, UNKNOWN: 8, ABSENT: 9 };
   const { fetchFrame, fetchLayout, palette, SIGHTLESS_BASE } = window.fleetgauge;
 
   const shapes = new WeakMap(); // canvas -> geometry of what it shows
@@ -103,11 +103,19 @@
     return { placed, labels, width, height: y + lineHeight };
   }
 
+  const SIZE_MAX = 15;
+  const SIZE_MAX_FEW = 44; // where there are so few that each may be a tile
+  const FEW = 24;
+  const GROWTH_MAX = 1.4; // a mosaic may be so much taller than asked for, if its cells grow by it
+
   // The largest cells with which everything fits.
   function arrange(layout, spec, width, scale, cssHeight, label) {
     const head = Math.round((label + 6) * scale);
+    const cells = layout.groups.reduce((sum, group) => group.racks.reduce(
+      (inner, [, , hosts, wide]) => inner + hosts * wide, sum + group.absent), 0);
+    const largest = Math.round((cells <= FEW ? SIZE_MAX_FEW : SIZE_MAX) * scale);
     const sizes = [];
-    for (let size = Math.round(15 * scale); size >= 1; size -= 1) sizes.push(size);
+    for (let size = largest; size >= 1; size -= 1) sizes.push(size);
     if (spec.mode === "racks") {
       const height = Math.round((spec.height || cssHeight) * scale);
       for (const size of sizes) {
@@ -115,11 +123,16 @@
         if (shape.height <= height || size === 1) return { ...shape, head: 0 };
       }
     }
-    for (let height = Math.round(cssHeight * scale) - head; ; height = Math.round(height * 1.25)) {
-      for (const size of sizes) {
-        const shape = layBand(layout, width, height, size, scale);
+    const wanted = Math.round(cssHeight * scale) - head;
+    for (let height = wanted; ; height = Math.round(height * 1.25)) {
+      const least = sizes.find((size) => layBand(layout, width, height, size, scale).width <= width);
+      if (!least) continue;
+      // One size more takes a little more height, and may fill the width that was left.
+      for (let taller = height; taller <= wanted * GROWTH_MAX && least < largest; taller = Math.round(taller * 1.05)) {
+        const shape = layBand(layout, width, taller, least + 1, scale);
         if (shape.width <= width) return { ...shape, head };
       }
+      return { ...layBand(layout, width, height, least, scale), head };
     }
   }
 
@@ -152,6 +165,7 @@
     const colours = palette(spec.ramp);
     const byState = spec.ramp === "state";
     for (const piece of shape.placed) fillPiece(pixels, width, shape.head, piece, values, colours, byState);
+    if (byState) raiseTroubled(pixels, width, shape, values, colours);
     context.putImageData(image, 0, 0);
     writeLabels(context, shape, scale);
     frameChosen(context, shape, spec.racks, scale);
@@ -170,6 +184,22 @@
         const state = byState && code < SIGHTLESS_BASE ? code : code - SIGHTLESS_BASE;
         const textured = (byState || code >= SIGHTLESS_BASE) && size >= 4 && state >= STATE.LOST && state <= STATE.ABSENT;
         fillCell(pixels, stride, piece.x + col * size, head + piece.y + row * size, solid, colours[code], textured ? state : -1);
+      }
+    }
+  }
+
+  // One pixel in a quarter of a million is not seen: a fault is drawn larger than its neighbours.
+  function raiseTroubled(pixels, stride, shape, values, colours) {
+    const seen = Math.round(3 * shape.scale);
+    for (const { x, y, cols, rows, size, start, absent } of shape.placed) {
+      if (size >= seen || absent) continue;
+      const side = Math.min(seen, cols * size, rows * size);
+      for (let n = 0; n < rows * cols; n += 1) {
+        const code = values[start + n];
+        if (code < STATE.DEGRADED || code > STATE.LOST) continue;
+        const left = Math.min(x + (n % cols) * size, x + cols * size - side);
+        const top = Math.min(y + Math.floor(n / cols) * size, y + rows * size - side);
+        fillCell(pixels, stride, left, shape.head + top, side, colours[code], -1);
       }
     }
   }

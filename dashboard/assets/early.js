@@ -1,5 +1,6 @@
-// Settles theme, time zone and wall mode before the first paint: from the address, else what was
-// chosen here before, else what the system prefers. Loaded by itself in the document's head.
+// Settles theme and time zone before the first paint: from the address, else what was chosen here
+// before, else what the system prefers. Opens the live line, which takes as long as loading the rest.
+// Loaded by itself in the document's head.
 //
 // Owns `window.fleetgauge`, to which the other files add what they offer to each other.
 (() => {
@@ -41,6 +42,17 @@
     settle(root.dataset.chosen, root.dataset.zone);
     document.dispatchEvent(new CustomEvent("fleetgauge-restyle"));
   });
-  window.fleetgauge = { figures: new Map(), settle, remember };
+
+  function openLine() {
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
+    const line = { socket, heard: [] };
+    const view = { path: location.pathname, search: location.search.slice(1) };
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => socket.send(JSON.stringify({ ...view, ask: 1, frames: "DecompressionStream" in window }));
+    socket.onmessage = (event) => line.heard.push(event);
+    return line;
+  }
+
+  window.fleetgauge = { figures: new Map(), line: openLine(), settle, remember };
   settle(chosen("theme"), chosen("zone"));
 })();

@@ -137,9 +137,9 @@ def _add_panel(sheet: _Sheet, panel: Panel, number: int, domain: tuple[float, fl
         "anchor": "x",
         "rangemode": "tozero",
     }
-    sheet.notes.append(_note(_title(panel), 0.0, domain[1], "left"))
+    sheet.notes.append(_note("title", _title(panel), 0.0, domain[1], "left"))
     if panel.aside:
-        sheet.notes.append(_note(panel.aside, 1.0, domain[1], "right"))
+        sheet.notes.append(_note("aside", panel.aside, 1.0, domain[1], "right"))
     for threshold in panel.thresholds:
         if low <= threshold.value <= high:
             _add_threshold(sheet, threshold, axis)
@@ -243,8 +243,10 @@ def _sample(line: Line) -> str:
     return {"solid": "━", "dash": "╍", "dot": "┈"}.get(line.dash, "━")
 
 
-def _note(text: str, x: float, y: float, anchor: str) -> dict[str, Any]:
+def _note(name: str, text: str, x: float, y: float, anchor: str) -> dict[str, Any]:
+    """Return a text above a panel; by its name a phone knows what it may leave out."""
     return {
+        "name": name,
         "text": text,
         "x": x,
         "y": y,

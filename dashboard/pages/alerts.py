@@ -82,7 +82,7 @@ async def render(view: View, sources: Sources) -> Slots:
         "alerts-note": {"children": past.notes(window.note, found.trouble or ever.trouble)},
         "alerts-tiles": {"children": _tiles(found, opened, sources.now_s)},
         "alerts-incidents": {"children": _incidents(view, sources, opened, never=never)},
-        "alerts-lanes": {"figure": lanes.figure(window, drawn, label_px=2)},
+        "alerts-lanes": {"figure": lanes.figure(window, drawn, label_px=2) if drawn else None},
         "alerts-legend": {"children": seat.looks_legend(lanes.shown_looks(drawn))},
         "alerts-alerts": {"children": _alerts(view, sources, found)},
         "alerts-rules": {"children": _rules(found.of("rules"), sources.now_s)},
@@ -136,7 +136,7 @@ def _incidents(view: View, sources: Sources, opened: list[Any], *, never: bool) 
             "fleetgauge alerts",
         )
     if not opened:
-        return html.Div([html.I(className="tick"), "No open incident."], className="all-well")
+        return elements.well("No open incident.")
     names = {f.facility_id: (f.title, f.slug) for f in sources.picture.facilities}
     return html.Div(
         [incident.sentence(view, row, names) for row in opened], className="incidents one"
@@ -148,7 +148,8 @@ def _alerts(view: View, sources: Sources, found: past.Past) -> Component:
     if not rows:
         if found.trouble:
             return elements.empty("Not known", found.trouble)
-        return html.Div([html.I(className="tick"), "No open alert."], className="all-well")
+        judged = bool(found.of("evaluators"))
+        return elements.well("No open alert." if judged else "Nothing is judged.", looked=judged)
     table = incident.alert_table(view, sources, rows)
     totals = next(iter(found.of("totals")), None)
     rest = 0 if totals is None else totals.open - len(rows)

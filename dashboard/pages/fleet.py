@@ -160,12 +160,12 @@ def _tiles(summaries: list[Summary], opened: list[Any] | None) -> list[Component
     busy = sum(s.count(State.BUSY) for s in summaries)
     unseen = contracted - seen
     facilities = plural(len(summaries), "facility", "facilities")
+    has_contract = any(s.facility.row.contracted_accelerators for s in summaries)
+    whole = "contracted" if has_contract else "known"
     # One decimal would hide three lost accelerators among thousands.
     return [
         elements.tile(
-            "Contracted"
-            if any(s.facility.row.contracted_accelerators for s in summaries)
-            else "Known",
+            whole.capitalize(),
             number(contracted),
             f"accelerators, {facilities}",
         ),
@@ -175,7 +175,7 @@ def _tiles(summaries: list[Summary], opened: list[Any] | None) -> list[Component
             f"{number(unseen)} not seen" if unseen > 0 else "all of them",
             "warn" if contracted and unseen > 0.02 * contracted else "",
         ),
-        elements.tile("Healthy", number(healthy), f"{share(healthy, contracted)} of contracted"),
+        elements.tile("Healthy", number(healthy), f"{share(healthy, contracted)} of {whole}"),
         elements.tile("Busy", number(busy), f"{share(busy, healthy)} of healthy"),
         _backlog_tile(summaries),
         _power_tile(summaries),
@@ -277,13 +277,16 @@ def _capacity(summary: Summary) -> Component:
         )
     ]  # fmt: skip
     label = f"{summary.healthy} healthy of {summary.contracted}"
+    faulty, stale = summary.count(*TROUBLED), summary.count(State.STALE, State.UNKNOWN)
+    # What is wrong needs the room that the word takes.
+    healthy = "" if faulty and stale else " healthy"
     words: list[Any] = [
         html.B(DASH if summary.is_stale else number(summary.healthy)),
-        f" of {number(summary.contracted)} healthy",
+        f" of {number(summary.contracted)}{healthy}",
     ]
-    if faulty := summary.count(*TROUBLED):
+    if faulty:
         words += [" · ", html.Span(f"{number(faulty)} faulty", className="bad")]
-    if stale := summary.count(State.STALE, State.UNKNOWN):
+    if stale:
         words += [" · ", html.Span(f"{number(stale)} stale", className="warned")]
     return html.Div(
         [elements.bar(parts, summary.contracted, label), html.Small(words)],
@@ -320,11 +323,14 @@ def _thermal(summary: Summary) -> Component:
         tone = "bad" if least <= HEADROOM_SPENT_CELSIUS else "warned"
     number_shown = html.B(with_unit(least, "°C"), className=tone)
     first = [number_shown, " headroom" if math.isnan(least) else " headroom, least"]
-    place = f" · {summary.hottest_rack}" if summary.hottest_rack else ""
+    place = f" · {summary.hottest_rack.split(' / ')[-1]}" if summary.hottest_rack else ""
     return html.Div(
         [
             html.Div(first),
-            html.Small(f"hottest {summary.hottest_celsius:.0f} °C{place}"),
+            html.Small(
+                f"hottest {summary.hottest_celsius:.0f} °C{place}",
+                title=summary.hottest_rack,
+            ),
         ],
         className="cell-thermal",
     )

@@ -8,13 +8,13 @@ from dash import dcc, html
 from dash.development.base_component import Component
 from numpy.typing import NDArray
 
-from dashboard import chosen, elements, past, seat, shell
+from dashboard import annotations, chosen, elements, past, seat, shell
 from dashboard.broadcast import Slots, Sources
 from dashboard.charts import health as charts
 from dashboard.charts import series
 from dashboard.past import Past
 from dashboard.picture import Facility, Rack
-from dashboard.states import LABELS, SENTENCES, TROUBLED, Codes, State
+from dashboard.states import HEALTHY, LABELS, SENTENCES, TROUBLED, Codes, State
 from dashboard.summary import short_place
 from dashboard.view import View, Window
 from dashboard.wording import DASH, moment, number, plural
@@ -75,13 +75,14 @@ async def render(view: View, sources: Sources) -> Slots:
     }
     found, ever = await _ask(view, sources, values)
     kinds = charts.kinds(found.of("timeline"))
+    marks = await annotations.incident_marks(view, sources, window, values["facility_id"])
     names = {f.facility_id: f for f in picture.facilities}
     return {
         "health-switch": {"children": seat.facility_switch(view, picture)},
         "health-chosen": {"children": chosen.notice(view, racks)},
         "health-note": {"children": past.notes(window.note, found.trouble or ever.trouble)},
         "health-tiles": {"children": _tiles(states[seats])},
-        "health-chart": {"figure": charts.figure(window, kinds)},
+        "health-chart": {"figure": charts.figure(window, kinds, marks) if kinds else None},
         "health-key": {"children": _key(kinds)},
         "health-now": {"children": _now(view, sources, states, sick, found)},
         "health-hosts": {"children": _hosts(view, names, found)},
@@ -153,11 +154,11 @@ def _now(
 ) -> Component:
     """Accelerators in trouble: gravest first, what each asks for, and since when it is known."""
     picture = sources.picture
+    if not len(states):
+        return elements.well("No accelerator is known yet.", looked=False)
     if not sick:
-        return html.Div(
-            [html.I(className="tick"), "No accelerator that can be seen is in trouble."],
-            className="all-well",
-        )
+        looked = bool(np.isin(states, HEALTHY).any())
+        return elements.well("No accelerator that can be seen is in trouble.", looked=looked)
     since = {row.gpu_id: row.time_s for row in found.of("since")}
     serials = {row.gpu_id: row.serial for row in found.of("identities")}
     rows = []
@@ -195,7 +196,7 @@ def _now(
 def _hosts(view: View, names: Mapping[int, Facility], found: Past) -> Component:
     rows = found.of("worst_hosts")
     if not rows:
-        return _empty(found.trouble, "No host had a fault in this range.")
+        return _empty(found.trouble, "No host had a fault in this range.", looked=bool(names))
     shown = [
         [
             _link(view, names, row.facility_id, row.host),
@@ -215,7 +216,8 @@ def _hosts(view: View, names: Mapping[int, Facility], found: Past) -> Component:
 def _offenders(view: View, names: Mapping[int, Facility], ever: Past, now_s: float) -> Component:
     rows = ever.of("offenders")
     if not rows:
-        return _empty(ever.trouble, "No board had a fault on two occasions.")
+        words = "No board had a fault on two occasions."
+        return _empty(ever.trouble, words, looked=bool(names))
     shown = []
     for row in rows:
         where = _link(view, names, row.facility_id, row.host, row.index)
@@ -265,10 +267,10 @@ def _tags(words: Sequence[str]) -> Component:
     return html.Div([elements.tag(word) for word in shown[:6]], className="tags")
 
 
-def _empty(trouble: str, well: str) -> Component:
+def _empty(trouble: str, well: str, *, looked: bool) -> Component:
     if trouble:
         return elements.empty("Not known", trouble)
-    return html.Div([html.I(className="tick"), well], className="all-well")
+    return elements.well(well, looked=looked)
 
 
 def _codes(kinds: Sequence[charts.Kind]) -> Component:

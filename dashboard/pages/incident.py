@@ -74,7 +74,7 @@ async def render(view: View, sources: Sources) -> Slots:
         "incident-title": {"children": _title(view, row)},
         "incident-tiles": {"children": _tiles(row)},
         "incident-what": {"children": _what(row, sources)},
-        "incident-lanes": {"figure": lanes.figure(window, drawn, label_px=2)},
+        "incident-lanes": {"figure": lanes.figure(window, drawn, label_px=2) if drawn else None},
         "incident-legend": {"children": seat.looks_legend(lanes.shown_looks(drawn))},
         "incident-notes": {"children": _notes(found.of("notes"))},
         "incident-alerts": {"children": alert_table(view, sources, alerts)},

@@ -83,7 +83,9 @@ async def render(view: View, sources: Sources) -> Slots:
         "pipeline-collectors": {"children": _collectors(rows["collectors"], sources.now_s)},
         "pipeline-chart": {"figure": _figure(window, ingest, marks)},
         "pipeline-agents": {"children": _agents(rows["agents"], sources)},
-        "pipeline-quarantine": {"children": _quarantine(rows["quarantine"])},
+        "pipeline-quarantine": {
+            "children": _quarantine(rows["quarantine"], heard=bool(rows["agents"]))
+        },
         "pipeline-accounts": {"children": _accounts(rows)},
     }
 
@@ -278,11 +280,9 @@ def _agents(rows: list[Any], sources: Sources) -> Component:
     return elements.table(columns, shown)
 
 
-def _quarantine(rows: list[Any]) -> Component:
+def _quarantine(rows: list[Any], *, heard: bool) -> Component:
     if not rows:
-        return html.Div(
-            [html.I(className="tick"), "Every message could be read."], className="all-well"
-        )
+        return elements.well("Every message could be read.", looked=heard)
     shown = [
         [
             elements.tag(row.reason, "warn"),

@@ -275,10 +275,7 @@ def _all_well(hosts: int) -> Component:
             "No host yet", "Start an agent on a GPU host, or a simulated facility here:",
             "fleetgauge simulate --facility first --hosts 4",
         )  # fmt: skip
-    return html.Div(
-        [html.I(className="tick"), f"Nothing is wrong with any of {plural(hosts, 'host')}."],
-        className="all-well",
-    )
+    return elements.well(f"Nothing is wrong with any of {plural(hosts, 'host')}.")
 
 
 def _listed(view: View, sources: Sources, position: int, counts: Any, states: Codes) -> list[Any]:

@@ -172,16 +172,16 @@ def _capacity(summary: Summary) -> Component:
     if summary.queues_only:
         return html.Div(html.Small("queues only"))
     faulty = summary.count(*TROUBLED)
-    told = [html.B(DASH if summary.is_stale else number(summary.healthy))]
+    healthy = html.B(DASH if summary.is_stale else number(summary.healthy))
     note: list[Any] = [f"of {number(summary.contracted)} healthy"]
     if faulty:
-        told_of = f"of {number(summary.contracted)} · "
-        note = [told_of, html.Span(f"{number(faulty)} faulty", className="bad")]
+        told = html.Span(f"{number(faulty)} faulty", className="bad")
+        note = [told, f" of {number(summary.contracted)}"]
     label = f"{summary.healthy} healthy of {summary.contracted}"
     states = (State.BUSY, State.IDLE, State.OK, *TROUBLED, State.STALE, State.UNKNOWN)
     parts = [(summary.count(state), state) for state in states]
     bar = elements.bar(parts, summary.contracted, label)
-    return html.Div([html.Div([*told, html.Small(note)], className="wall-line"), bar])
+    return html.Div([html.Div([healthy, html.Small(note)], className="wall-line"), bar])
 
 
 def _heat(summary: Summary) -> Component:
@@ -190,7 +190,7 @@ def _heat(summary: Summary) -> Component:
         return html.Div(html.Small("heat not visible"))
     tone = "bad" if least <= fleet.HEADROOM_SPENT_CELSIUS else ""
     tone = tone or ("warned" if least <= fleet.HEADROOM_LOW_CELSIUS else "")
-    return _pair(least, "°C", f"headroom · {summary.hottest_rack}", tone)
+    return _pair(least, "°C", f"headroom · {summary.hottest_rack.split(' / ')[-1]}", tone)
 
 
 def _backlog(now_s: float, summary: Summary, past: series.Series | None, step_s: int) -> Component:
