@@ -162,7 +162,7 @@ class Collector:
         self._claims = {}
         self._catch_up.start_over()
         assert self._writer is not None  # noqa: S101 - opened together with the connection
-        self._writer.forget()
+        self._writer.forget_what_others_change()
         partitions = consumer.assigned()
         if not partitions:
             consumer.poll(IDLE_S)

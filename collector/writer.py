@@ -64,6 +64,12 @@ class Writer:
         if self._columnstore is not None:
             self._columnstore.forget()
 
+    def forget_what_others_change(self) -> None:
+        """After a claim: another collector may have stored for the same hosts until now."""
+        self._marks.forget()
+        self._states.forget()
+        self._registry.forget_places()
+
     def store(self, records: Sequence[Received], claims: Mapping[Partition, Claim]) -> None:
         """Store records and move their partitions' claims.
 

@@ -295,6 +295,22 @@ def test_an_inventory_places_the_host_and_describes_its_accelerators(shelf: Shel
     assert shelf.one("select rack from rack_rollup_1m join racks using (rack_id)") == "r2"
 
 
+def test_a_host_that_another_collector_has_moved_counts_in_its_new_rack_after_a_claim(
+    shelf: Shelf,
+) -> None:
+    host = FakeHost()
+    shelf.store(Stream.SAMPLES, host.samples([NOW_US]))
+    shelf.connection.execute(
+        "with moved as (insert into racks (facility_id, hall, row, rack) "
+        "select facility_id, 'C', '', 'r9' from hosts returning rack_id) "
+        "update hosts set rack_id = moved.rack_id from moved"
+    )
+    shelf.writer.forget_what_others_change()
+    shelf.store(Stream.SAMPLES, host.samples([NOW_US + S]))
+    racks = "select rack, sample_rows from rack_rollup_1m join racks using (rack_id) order by 1"
+    assert shelf.rows(racks) == [("", 2), ("r9", 2)]
+
+
 def test_events_and_queue_snapshots_are_stored_with_their_sender(shelf: Shelf) -> None:
     host = FakeHost()
     known, host_wide = xid(79, host.uuids[1]), xid(13)
