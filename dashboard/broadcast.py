@@ -207,11 +207,11 @@ class Broadcaster:
             sent: deque[str] = deque(maxlen=FRAMES_KEPT)
             while True:
                 async with channel.changed:
+                    # Not asyncio.wait_for: Python 3.11's forgets that it was cancelled when what it
+                    # waits for comes in the same moment, and a page would stay on its old view.
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(
-                            channel.changed.wait_for(lambda: channel.ticks != ticks),  # noqa: B023
-                            SILENCE_S_MAX,
-                        )
+                        async with asyncio.timeout(SILENCE_S_MAX):
+                            await channel.changed.wait_for(lambda: channel.ticks != ticks)  # noqa: B023
                 if channel.ticks == ticks:
                     channel.envelopes.clear()  # nothing new, and what is said is said as of now
                 self.counters["ticks_skipped"] += max(0, channel.ticks - ticks - 1)

@@ -95,6 +95,32 @@ def test_a_viewer_is_sent_what_changed_and_nothing_else() -> None:
     assert set(messages[1]["slots"]) == {"count"}
 
 
+def test_a_viewer_that_leaves_in_the_moment_of_a_change_has_left() -> None:
+    page = FakePage()
+    caster = broadcaster(page)
+
+    async def watch() -> None:
+        async for _ in caster.updates(FLEET):
+            pass
+
+    async def leave_after(steps: int) -> bool:
+        watching = asyncio.create_task(watch())
+        before = page.renders
+        while page.renders < before + 2:  # noqa: ASYNC110 - each turn of the loop counts
+            await asyncio.sleep(0)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        watching.cancel()
+        await asyncio.wait({watching}, timeout=10)
+        return watching.cancelled()
+
+    async def leave() -> list[bool]:
+        return [await leave_after(steps) for steps in range(12)]
+
+    [left] = asyncio.run(running(caster, leave()))
+    assert left == [True] * 12
+
+
 def test_a_slow_viewer_skips_and_gets_the_newest() -> None:
     page = FakePage()
     caster = broadcaster(page)
