@@ -36,7 +36,7 @@ class CollectorSettings(LogSettings, KafkaSettings, DatabaseSettings):
             le=256 << 20,
             description="bytes of messages that one transaction stores at most",
         ),
-    ] = 24 << 20
+    ] = 16 << 20
     commit_interval_ms: Annotated[
         int,
         Meta(ge=0, le=60_000, description="how long messages are gathered before they are stored"),
