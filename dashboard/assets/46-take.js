@@ -35,6 +35,13 @@
     return said(node).replace(/(\d)\u202f(?=\d)/g, "$1").replace(/\s+/g, " ").replace("—", "").trim();
   }
 
+  // A text of a chart as it is shown: tags are ours, and entities stand for what came from outside.
+  const LITERAL = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&#123;": "{" };
+
+  function shown(text) {
+    return String(text).replace(/<[^>]*>/g, " ").replace(/&(amp|lt|gt|#123);/g, (entity) => LITERAL[entity]).trim();
+  }
+
   function fromTable(table) {
     const rows = [...table.querySelectorAll("tr")];
     return rows.map((row) => [...row.children].map(plain));
@@ -44,10 +51,10 @@
   function fromLanes(plot) {
     const { offset_ms } = window.fleetgauge;
     const names = plot._fullLayout.yaxis.ticktext;
-    const time = (shown) => iso((shown - offset_ms(shown)) / 1000);
+    const time = (at) => iso((at - offset_ms(at)) / 1000);
     const stretches = plot._fullData.flatMap((trace) => trace.base.map((base, n) => [
-      String(names[trace.y[n]]).replaceAll("​", ""), trace.name, time(base), time(base + trace.x[n]),
-      String(trace.customdata[n]).replace(/<[^>]*>/g, " ").trim(),
+      shown(names[trace.y[n]]).replaceAll("​", ""), trace.name, time(base), time(base + trace.x[n]),
+      shown(trace.customdata[n]),
     ]));
     return [["subject", "state", "from", "to", "told"], ...stretches.sort((a, b) => (a[2] < b[2] ? -1 : 1))];
   }
@@ -56,14 +63,14 @@
   function fromChart(plot) {
     if (plot._fullData.some((trace) => trace.base)) return fromLanes(plot);
     const lines = plot._fullData.filter((trace) => trace.type === "scatter" && trace.name && trace.hoverinfo !== "skip" && trace.mode === "lines");
-    const shown = lines.length ? lines : plot._fullData;
-    const columns = shown.map((trace) => {
+    const drawn = lines.length ? lines : plot._fullData;
+    const columns = drawn.map((trace) => {
       const times = trace.x || trace.y.map((_, n) => Number(trace.x0) + n * Number(trace.dx));
       // A stacked line is drawn lifted and a mark stands for what happened: their own values are beside.
       const values = Array.isArray(trace.customdata) && !Array.isArray(trace.customdata[0]) ? trace.customdata : trace.y;
       const axis = plot._fullLayout.annotations.find((note) => note.yref === "paper" && Math.abs(note.y - plot._fullLayout[trace.yaxis.replace("y", "yaxis")].domain[1]) < 1e-6);
-      const panel = axis ? axis.text.replace(/<[^>]*>/g, " ").split(/\s{3,}/)[0].trim() : "";
-      return { name: [panel, trace.name].filter(Boolean).join(": "), at: new Map(times.map((time, n) => [+new Date(time), values[n]])) };
+      const panel = axis ? shown(axis.text).split(/\s{3,}/)[0].trim() : "";
+      return { name: [panel, shown(trace.name)].filter(Boolean).join(": "), at: new Map(times.map((time, n) => [+new Date(time), values[n]])) };
     });
     const times = [...new Set(columns.flatMap(({ at }) => [...at.keys()]))].sort((a, b) => a - b);
     const shift = window.fleetgauge.offset_ms;

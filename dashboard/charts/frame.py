@@ -1,7 +1,8 @@
 """What all time charts have in common: margins, type, the pointer's box, and the axis of time.
 
-Owns these parts of a figure's layout. Colours are names of the style sheet (`@muted`), times are
-milliseconds since 1970; the browser puts in the values of the theme and the zone.
+Owns these parts of a figure's layout, and how a text from outside is written into one. Colours are
+names of the style sheet (`@muted`), times are milliseconds since 1970; the browser puts in the
+values of the theme and the zone.
 """
 
 from typing import Any
@@ -9,7 +10,14 @@ from typing import Any
 from dashboard.view import Window
 
 MARGIN_PX = {"l": 46, "r": 14, "t": 8, "b": 40}
+# Plotly reads texts as markup and hover texts as templates; these are the entities that it knows.
+LITERAL = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "{": "&#123;"})
 TICKS = {"ticks": "outside", "ticklen": 4, "tickcolor": "@hair"}
+
+
+def plain(text: str) -> str:
+    """Return a text so that Plotly shows it letter by letter; `assets/46-take.js` undoes it."""
+    return text.translate(LITERAL)
 
 
 def layout(window: Window, height_px: int, margin_px: dict[str, int]) -> dict[str, Any]:

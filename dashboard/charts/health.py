@@ -7,12 +7,11 @@ how often it happened in the step; the grave are squares, so that hue is not all
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 from dashboard.charts import frame
 from dashboard.charts.facility import event_tone, event_words
-from dashboard.charts.frame import MARGIN_PX
+from dashboard.charts.frame import MARGIN_PX, plain
 from dashboard.charts.marks import Mark, strip
 from dashboard.charts.timeline import Figure
 from dashboard.view import Window
@@ -125,15 +124,15 @@ def _trace(kind: Kind, row: int) -> dict[str, Any]:
             f"{'s' if (step.accelerators or step.hosts) != 1 else ''}"
             for step in kind.steps
         ],
-        "hovertemplate": f"<b>{escape(kind.words)}</b> %{{customdata}}<br>%{{x}}<br>"
-        f"{escape(kind.meaning)}<extra></extra>",
+        "hovertemplate": f"<b>{plain(kind.words)}</b> %{{customdata}}<br>%{{x}}<br>"
+        f"{plain(kind.meaning)}<extra></extra>",
     }
 
 
 def _label(kind: Kind) -> str:
     words = f"{kind.words} {kind.meaning}" if kind.meaning else kind.words
     cut = words if len(words) <= LABEL_CHARS_MAX else f"{words[: LABEL_CHARS_MAX - 1]}…"
-    return escape(cut)
+    return plain(cut)
 
 
 def _layout(window: Window, shown: Sequence[Kind]) -> dict[str, Any]:

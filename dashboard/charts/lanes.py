@@ -8,7 +8,6 @@ each other. What is alike in hue is told apart by texture.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from html import escape
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.charts import frame
-from dashboard.charts.frame import MARGIN_PX
+from dashboard.charts.frame import MARGIN_PX, plain
 from dashboard.charts.series import Series
 from dashboard.charts.timeline import Figure
 from dashboard.states import BUSY_PERCENT_MIN
@@ -250,8 +249,8 @@ def _told(lane: Lane, segment: Segment) -> str:
     start = f"@t{segment.start_s:.0f};"
     end = "now" if segment.open else f"@t{segment.end_s:.0f};"
     lasted = duration(segment.end_s - segment.start_s)
-    what = escape(segment.text) or segment.look.label
-    return f"<b>{escape(lane.name)}</b> {what}<br>{start} to {end} · {lasted}"
+    what = plain(segment.text) or segment.look.label
+    return f"<b>{plain(lane.name)}</b> {what}<br>{start} to {end} · {lasted}"
 
 
 def _name(window: Window, row: int, segment: Segment) -> dict[str, Any]:
@@ -259,7 +258,7 @@ def _name(window: Window, row: int, segment: Segment) -> dict[str, Any]:
     late = segment.start_s > (window.start_s + window.end_s) / 2
     at = min(segment.end_s, window.end_s) if late else max(segment.start_s, window.start_s)
     return {
-        "text": escape(segment.text),
+        "text": plain(segment.text),
         "x": at * 1000,
         "y": row,
         "xref": "x",
@@ -284,7 +283,7 @@ def _layout(
             "range": [len(lanes) - 0.5, -0.5],
             "tickmode": "array",
             "tickvals": list(range(len(lanes))),
-            "ticktext": [escape(lane.name) for lane in lanes],
+            "ticktext": [plain(lane.name) for lane in lanes],
             "tickfont": {"size": 11, "color": "@muted"},
             "fixedrange": True,
             "showgrid": False,

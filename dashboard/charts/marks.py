@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dashboard.charts.frame import plain
 from dashboard.charts.series import Series
 from dashboard.view import Window
 
@@ -49,7 +50,7 @@ def strip(
             "size": 9,
             "color": [f"@{mark.colour}" for mark in shown],
         },
-        "text": [mark.text for mark in shown],
+        "text": [plain(mark.text) for mark in shown],
         "hovertemplate": "%{text}<extra></extra>",
     }
     hidden = {

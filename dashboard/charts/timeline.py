@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dashboard.charts import frame
-from dashboard.charts.frame import MARGIN_PX
+from dashboard.charts.frame import MARGIN_PX, plain
 from dashboard.charts.marks import Mark, silent_stretches, strip
 from dashboard.charts.series import Series, rounded
 from dashboard.view import Window
@@ -139,7 +139,7 @@ def _add_panel(sheet: _Sheet, panel: Panel, number: int, domain: tuple[float, fl
     }
     sheet.notes.append(_note("title", _title(panel), 0.0, domain[1], "left"))
     if panel.aside:
-        sheet.notes.append(_note("aside", panel.aside, 1.0, domain[1], "right"))
+        sheet.notes.append(_note("aside", plain(panel.aside), 1.0, domain[1], "right"))
     for threshold in panel.thresholds:
         if low <= threshold.value <= high:
             _add_threshold(sheet, threshold, axis)
@@ -149,7 +149,7 @@ def _bars(window: Window, panel: Panel, line: Line, axis: str) -> dict[str, Any]
     """Return counts of each step as bars on top of each other; empty steps draw nothing."""
     return {
         "type": "bar",
-        "name": line.name,
+        "name": plain(line.name),
         "x0": window.start_s * 1000 + window.step_s * 500,
         "dx": window.step_s * 1000,
         "y": [value or None for value in rounded(line.values, panel.digits)],
@@ -175,7 +175,8 @@ def _stack(panel: Panel) -> list[Line]:
 
 def _trace(window: Window, panel: Panel, line: Line, axis: str, drawn: Line) -> dict[str, Any]:
     step_s = line.step_s or window.step_s
-    name = line.name or panel.title
+    unit = plain(panel.unit)
+    name = plain(line.name or panel.title)
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines",
@@ -191,7 +192,7 @@ def _trace(window: Window, panel: Panel, line: Line, axis: str, drawn: Line) -> 
             "shape": "linear",
         },
         "connectgaps": False,
-        "hovertemplate": f"%{{y:,.{panel.digits}f}} {panel.unit}",
+        "hovertemplate": f"%{{y:,.{panel.digits}f}} {unit}",
     }
     if line.fill == "stack":
         fill = "tozeroy" if line is panel.lines[0] else "tonexty"
@@ -199,7 +200,7 @@ def _trace(window: Window, panel: Panel, line: Line, axis: str, drawn: Line) -> 
             "fill": fill,
             "fillcolor": f"@{line.colour}-soft",
             "customdata": rounded(line.values, panel.digits + 1),
-            "hovertemplate": f"%{{customdata:,.{panel.digits}f}} {panel.unit}",
+            "hovertemplate": f"%{{customdata:,.{panel.digits}f}} {unit}",
         }
         trace["line"]["width"] = 1.2
     elif line.fill == "area":
@@ -230,12 +231,12 @@ def _limits(panel: Panel, *, stacked: bool) -> tuple[float, float]:
 
 def _title(panel: Panel) -> str:
     names = [
-        f'<span style="color:@{line.colour}">{_sample(line)} {line.name}</span>'
+        f'<span style="color:@{line.colour}">{_sample(line)} {plain(line.name)}</span>'
         for line in panel.lines
         if line.in_legend and line.name
     ]
-    unit = f" {panel.unit}" if panel.unit else ""
-    head = f'<b>{panel.title}</b><span style="color:@muted">{unit}</span>'
+    unit = f" {plain(panel.unit)}" if panel.unit else ""
+    head = f'<b>{plain(panel.title)}</b><span style="color:@muted">{unit}</span>'
     return "   ".join([head, *names])
 
 
@@ -278,7 +279,7 @@ def _add_threshold(sheet: _Sheet, threshold: Threshold, axis: str) -> None:
     )
     sheet.notes.append(
         {
-            "text": threshold.name,
+            "text": plain(threshold.name),
             "x": 1,
             "y": threshold.value,
             "xref": "paper",

@@ -35,6 +35,16 @@ def test_panels_do_not_overlap() -> None:
         assert low > high >= 0
 
 
+def test_t10_texts_from_outside_are_no_markup_and_no_template() -> None:
+    lines = [Line("<u>a %{x}", ramp(), "load")]
+    panels = [Panel("<u>b", "<u>c %{x}", lines, aside="<u>d", thresholds=[Threshold(5, "<u>e")])]
+    marks = [Mark(1_700_000_100, "<u>f %{x}")]
+    drawn = json.dumps(timeline(WINDOW, panels, marks))
+    assert "&lt;u&gt;f %&#123;x}" in drawn
+    assert "<u>" not in drawn
+    assert "%{x}" not in drawn
+
+
 def test_a_gap_is_none_and_not_connected() -> None:
     values = ramp()
     values[3] = np.nan
