@@ -24,6 +24,8 @@ from tests.fix_dashboard_data import Fleet, make_schema
 from tests.fix_gpu_parts import add_parts
 
 EVERY_S = 5
+# For so long the host of the kind `old` has not been heard of.
+OLD_S = 260
 HOT_HOST = 138  # in the rack whose cooling fails
 LOST_HOST = 31  # GPU 3 fell off the bus four minutes ago
 REMAP_HOST = 200  # GPU 5 waits for a reset
@@ -78,14 +80,15 @@ class Detail:
             add_parts(db, now_s - 60)
 
     def _samples(self, db: psycopg.Connection[Any], now_s: float) -> None:
-        for hour in np.arange(now_s - self.fleet.hours * 3600, now_s + 7200, 3600):
+        first_s = now_s - self.fleet.hours * 3600 - OLD_S
+        for hour in np.arange(first_s, now_s + 7200, 3600):
             _partition(db, "samples", float(hour))
             _partition(db, "slow_samples", float(hour))
         db.execute("delete from samples")  # of one host that is detailed here
         fast = [m.name for m in CATALOGUE.group(Group.FAST)]
         slow = [m.name for m in CATALOGUE.group(Group.SLOW)]
         for _, gpu_ids, kind in detail_hosts(self.fleet):
-            end_s = now_s - (260 if kind == "old" else 0)
+            end_s = now_s - (OLD_S if kind == "old" else 0)
             times = np.arange(end_s - self.fleet.hours * 3600, end_s, EVERY_S)
             with db.cursor().copy(
                 f"copy samples (time, gpu_id, {', '.join(fast)}) from stdin"
