@@ -26,7 +26,7 @@ ROLLUPS_S = (10, 60, 3600)
 SPREADS_S = ((60, 60), (300, 600), (3600, 21_600))
 STEPS_S = (10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600)
 
-_PLAIN = re.compile(r"^[A-Za-z0-9 ._:/@+,-]+$")
+_PLAIN = re.compile(r"[A-Za-z0-9 ._:/@+,-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class View:
             for key in PARAMETERS
             if isinstance(text := values.get(key), str)
             and len(text) <= VALUE_CHARS_MAX
-            and _PLAIN.match(text)
+            and _PLAIN.fullmatch(text)
         ]
         return cls(path, tuple(kept))
 
