@@ -48,6 +48,8 @@ def time_axis(window: Window, *, labelled: bool = True) -> dict[str, Any]:
         "range": [window.start_s * 1000, window.end_s * 1000],
         "gridcolor": "@grid",
         "zeroline": False,
+        # Left to itself, Plotly turns labels where it is narrow, over those of the day below.
+        "tickangle": 0,
         "hoverformat": "%Y-%m-%d %H:%M:%S UTC",
     }
     if not labelled:

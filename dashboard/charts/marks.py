@@ -19,6 +19,8 @@ LINES_MAX = 20
 GAPS_MAX = 40
 # A shorter hole is the sampling itself, not a silence.
 GAP_STEPS_MIN = 3
+# Nearer to an edge than this share of a chart, a word begins or ends at its time.
+EDGE_SHARE = 0.12
 
 Parts = list[dict[str, Any]]
 
@@ -88,6 +90,12 @@ def gaps(values: Series) -> list[tuple[int, int]]:
     return [(left + 1, right - 1) for left, right in edges if right - left > GAP_STEPS_MIN]
 
 
+def _kept_within(window: Window, time_ms: float) -> str:
+    """Return how a word stands to its time so that the chart's edge cuts none of it."""
+    share = (time_ms / 1000 - window.start_s) / (window.end_s - window.start_s)
+    return "left" if share < EDGE_SHARE else "right" if share > 1 - EDGE_SHARE else "center"
+
+
 def silent_stretches(window: Window, silence: Series) -> tuple[Parts, Parts]:
     """Return a shade and a word for each stretch without data."""
 
@@ -111,10 +119,12 @@ def silent_stretches(window: Window, silence: Series) -> tuple[Parts, Parts]:
                 "layer": "below",
             }
         )
+        middle_ms = at_ms((first + last) / 2)
         words.append(
             {
                 "text": "no data",
-                "x": at_ms((first + last) / 2),
+                "x": middle_ms,
+                "xanchor": _kept_within(window, middle_ms),
                 "y": 0,
                 "xref": "x",
                 "yref": "paper",
