@@ -40,12 +40,12 @@ def test_an_operator_acts_and_ends_a_silence_and_the_audit_tells(
     expect(told).to_have_text("assigned to grace")
     act(page, "Silence", comment="known", hours="2")
     expect(told).to_contain_text("silenced until")
-    page.goto(f"{address}/alerts")
+    show(page, f"{address}/alerts")
     row = page.locator("#alerts-silences tr").filter(has_text="known")
     expect(row).to_have_count(1)
     row.get_by_role("button", name="End").click()
     expect(page.locator("#alerts-silences tr").filter(has_text="known")).to_have_count(0)
-    page.goto(f"{address}/audit")
+    show(page, f"{address}/audit")
     for word in ("acknowledge", "comment", "assign", "silence", "end silence"):
         expect(page.locator("main")).to_contain_text(word)
     assert console_errors == []
