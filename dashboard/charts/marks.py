@@ -19,8 +19,8 @@ LINES_MAX = 20
 GAPS_MAX = 40
 # A shorter hole is the sampling itself, not a silence.
 GAP_STEPS_MIN = 3
-# Nearer to an edge than this share of a chart, a word begins or ends at its time.
-EDGE_SHARE = 0.12
+# A stretch of less than this share of a chart has no room for a word on a phone; its shade says it.
+WORD_SHARE = 0.15
 
 Parts = list[dict[str, Any]]
 
@@ -90,14 +90,8 @@ def gaps(values: Series) -> list[tuple[int, int]]:
     return [(left + 1, right - 1) for left, right in edges if right - left > GAP_STEPS_MIN]
 
 
-def _kept_within(window: Window, time_ms: float) -> str:
-    """Return how a word stands to its time so that the chart's edge cuts none of it."""
-    share = (time_ms / 1000 - window.start_s) / (window.end_s - window.start_s)
-    return "left" if share < EDGE_SHARE else "right" if share > 1 - EDGE_SHARE else "center"
-
-
 def silent_stretches(window: Window, silence: Series) -> tuple[Parts, Parts]:
-    """Return a shade and a word for each stretch without data."""
+    """Return a shade for each stretch without data, and a word where there is room."""
 
     def at_ms(step: float) -> float:
         return (window.start_s + step * window.step_s) * 1000
@@ -119,12 +113,12 @@ def silent_stretches(window: Window, silence: Series) -> tuple[Parts, Parts]:
                 "layer": "below",
             }
         )
-        middle_ms = at_ms((first + last) / 2)
+        if (last - first) * window.step_s < WORD_SHARE * (window.end_s - window.start_s):
+            continue
         words.append(
             {
                 "text": "no data",
-                "x": middle_ms,
-                "xanchor": _kept_within(window, middle_ms),
+                "x": at_ms((first + last) / 2),
                 "y": 0,
                 "xref": "x",
                 "yref": "paper",

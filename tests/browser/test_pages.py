@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.fix_browser import MakePage
 from tests.fix_dashboard_serve import Serving
-from tests.fix_dashboard_stage import PATIENCE_MS, Stage, Visit, picture
+from tests.fix_dashboard_stage import PATIENCE_MS, Stage, Visit, picture, show
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -215,8 +215,7 @@ def test_f37_a_restarted_dashboard_is_found_again_without_a_reload(
     first = Serving(database_url=stage.database.address)
     first.start()
     page = make_page()
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(first.address)
+    show(page, first.address)
     expect(page.locator(".fleet-row")).to_have_count(6)
     page.evaluate("window.kept = true")
     first.stop()
