@@ -6,7 +6,6 @@ Pure ASGI, so that pages, assets, sockets and Dash's own routes all pass through
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
@@ -17,6 +16,7 @@ import msgspec
 from dashboard.access.gate import Gate, Refusal
 from dashboard.access.identity import asking
 from dashboard.callback_body import Shapes, odd
+from dashboard.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -171,11 +171,13 @@ class Guard:
         except TimeoutError:
             if is_begun:
                 raise
-            await _end(answering)
+            if not answering.done():
+                await end(answering)
             await _answer(send, 503, f"there is no answer within {ANSWER_S_MAX:.0f} s")
         finally:
-            await _end(gone)
-            await _end(answering)
+            for task in (gone, answering):
+                if not task.done():
+                    await end(task)
 
     def _is_own_origin(self, scope: Scope) -> bool:
         """Whether a page of ours asks. Browsers send the origin with sockets and changes."""
@@ -260,13 +262,6 @@ async def _gone(receive: Receive) -> Message:
     while (message := await receive())["type"] == "http.request":
         pass
     return message
-
-
-async def _end(task: "asyncio.Future[Any]") -> None:
-    if not task.done():
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def _answer(send: Send, status: int, reason: str, location: str = "") -> None:

@@ -21,6 +21,7 @@ from dashboard.broadcast import Broadcaster, TooManyViewers
 from dashboard.maps import describe
 from dashboard.markup import encode
 from dashboard.shell import search
+from dashboard.tasks import end
 from dashboard.view import View
 
 SUBSCRIPTION_BYTES_MAX = 4096
@@ -73,7 +74,7 @@ def add_routes(
             with contextlib.suppress(WebSocketDisconnect):
                 await _serve(socket, audiences, broadcaster, mine, build)
         finally:
-            await _end(leaving)
+            await end(leaving)
 
     @server.get("/me")
     async def me(request: Request) -> Response:
@@ -127,7 +128,7 @@ async def _serve(
             async with asyncio.timeout(SUBSCRIBE_S_MAX if sender is None else None):
                 wanted = _read(await _hear(socket), paths)
             if sender is not None:
-                await _end(sender)
+                await end(sender)
             if wanted is None:
                 await _close(socket, 4400)
                 return
@@ -145,7 +146,7 @@ async def _serve(
         await _close(socket, 4408, "nothing was asked for")
     finally:
         if sender is not None:
-            await _end(sender)
+            await end(sender)
 
 
 async def _hear(socket: WebSocket) -> str:
@@ -210,9 +211,3 @@ async def _send(
         pass
     finally:
         await updates.aclose()  # type: ignore[attr-defined]
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -36,6 +36,7 @@ from dashboard.live import add_routes
 from dashboard.pages import PAGES
 from dashboard.queries import Queries
 from dashboard.settings import DashboardSettings
+from dashboard.tasks import end
 from dashboard.view import View
 from telemetry.clock import SystemClock
 
@@ -90,9 +91,7 @@ def build(settings: DashboardSettings) -> App:
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await end(task)
             await queries.close()
             sessions.close()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from dashboard.access.identity import Audience
 from dashboard.broadcast import Broadcaster, TooManyViewers
+from dashboard.tasks import end
 from telemetry.clock import Clock
 
 FIRST_LOOK_S_MAX = 3.0
@@ -91,13 +92,7 @@ class Audiences:
                         each.used_s = now_s
                     elif now_s - each.used_s > UNUSED_S_MAX and audience != always:
                         del self._running[audience]
-                        await _end(each.task)
+                        await end(each.task)
         finally:
             for each in self._running.values():
-                await _end(each.task)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+                await end(each.task)
