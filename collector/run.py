@@ -100,9 +100,8 @@ class Collector:
         records: list[Received] = []
         size = 0
         deadline_s = 0.0
-        idles = not self._catch_up.is_wanted(
-            self._claims
-        )  # else there is something to do meanwhile
+        # With a backlog there is something to do meanwhile.
+        idles = not self._catch_up.is_wanted(self._claims)
         while size < self._settings.batch_bytes_max:
             left_s = deadline_s - self._clock.monotonic_s() if records else IDLE_S
             # A stop must not wait long.

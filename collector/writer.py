@@ -58,8 +58,7 @@ class Writer:
 
     def forget(self) -> None:
         """After any failure: what was in hand is not stored, or nobody knows."""
-        self._marks.forget()
-        self._states.forget()
+        self.forget_what_others_change()
         self._registry.forget()
         if self._columnstore is not None:
             self._columnstore.forget()
