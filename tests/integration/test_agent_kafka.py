@@ -40,9 +40,9 @@ from tests.fix_agent_kafka import (
     make_topics,
     rig,
     settings_for,
-    until,
 )
 from tests.fix_proxy import ProxiedBroker
+from tests.waiting import until
 
 # kafka-python 3.0.12 leaves sockets of failed connections to the collector of garbage.
 pytestmark = [

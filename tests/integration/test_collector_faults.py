@@ -21,6 +21,7 @@ from tests.fix_collector import FakeHost
 from tests.fix_pipe import PARTITIONS, Pipe, now_us
 from tests.fix_proxy import Proxy
 from tests.torture.programs import FLEETGAUGE, Program
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.slow,
@@ -58,13 +59,6 @@ def make_program(pipe: Pipe, tmp_path: Path) -> Iterator[Callable[..., Program]]
         program.kill()
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_f24_killed_right_after_the_commit_nothing_is_lost_or_even_read_again(
     pipe: Pipe, proxy_to: Callable[[str], Proxy], make_program: Callable[..., Program]
 ) -> None:
@@ -77,7 +71,7 @@ def test_f24_killed_right_after_the_commit_nothing_is_lost_or_even_read_again(
         pipe.wait_for(pipe.rows(), 4 * round_ + 2)  # it knows the host, so the next commit is rows
         proxy.cut_at(b"COMMIT", passes=True, act=program.kill)
         pipe.send(Stream.SAMPLES, host, host.samples([now_us()]))
-        wait_until(lambda: not program.is_started)
+        until(lambda: not program.is_started)
         assert pipe.one(pipe.rows()) == 4 * round_ + 4
     program.start()
     pipe.send(Stream.SAMPLES, host, host.samples([now_us()]))
@@ -97,7 +91,7 @@ def test_f25_killed_right_before_the_commit_everything_is_read_again(
     pipe.wait_for(pipe.rows(), 2)
     proxy.cut_at(b"COMMIT", passes=False, act=program.kill)
     pipe.send(Stream.SAMPLES, host, host.samples([now_us()]))
-    wait_until(lambda: not program.is_started)
+    until(lambda: not program.is_started)
     assert pipe.one(pipe.rows()) == 2
     program.start()
     pipe.wait_for(pipe.rows(), 4)
@@ -117,7 +111,7 @@ def test_f25_a_commit_whose_answer_is_lost_is_looked_up_and_not_guessed(
         proxy.cut_at(b"COMMIT", passes=passes)
         pipe.send(Stream.SAMPLES, host, host.samples([now_us()]))
         pipe.wait_for(pipe.rows(), 4 * round_)
-        wait_until(lambda: not proxy.is_trap_set)
+        until(lambda: not proxy.is_trap_set)
     pipe.wait_for("select waiting_for from collectors", None)
     assert pipe.one("select stored_messages from host_marks") == 8
     assert pipe.one("select count(*) from sequence_gaps") == 0
@@ -216,7 +210,7 @@ def test_f35_a_backlog_is_shown_and_drained_in_bounded_memory(
     program.start()
     pipe.wait_for(CLAIMED, expected=True)
     lag = "select coalesce(sum(greatest(0, end_offset - next_offset)), 0) from stream_offsets"
-    wait_until(lambda: pipe.one(lag) > 0 or pipe.one(pipe.rows()) > 0)
+    until(lambda: pipe.one(lag) > 0 or pipe.one(pipe.rows()) > 0)
     proxy.heal()
     pipe.wait_for(pipe.rows(), len(hosts) * messages * ticks * 8)
     pipe.wait_for(lag, 0)
@@ -294,7 +288,7 @@ def test_f30_without_a_free_connection_it_waits_and_says_so(
             while True:
                 hogs.enter_context(psycopg.connect(cluster.address))
         own_pipe.start()
-        wait_until(lambda: "too many clients" in caplog.text)
+        until(lambda: "too many clients" in caplog.text)
     own_pipe.wait_for(own_pipe.rows(), 6)
 
 
@@ -307,7 +301,7 @@ def test_f30_a_database_that_is_read_only_is_waited_for_and_named(
     own_pipe.wait_for(own_pipe.rows(), 2)
     _set_read_only(cluster, "on")
     own_pipe.send(Stream.SAMPLES, host, *[host.samples([now_us()]) for _ in range(3)])
-    wait_until(lambda: "read-only transaction" in caplog.text)
+    until(lambda: "read-only transaction" in caplog.text)
     _set_read_only(cluster, "off")
     own_pipe.wait_for(own_pipe.rows(), 8)
     assert own_pipe.one("select count(*) from quarantine") == 0
@@ -356,7 +350,7 @@ def test_f30_a_full_disk_is_waited_for_and_named_and_nothing_is_dropped(
     ticks = [now_us() - tick for tick in range(500, 0, -1)]
     sent = [host.samples(ticks) for _ in range(4)]
     own_pipe.send(Stream.SAMPLES, host, *sent)
-    wait_until(lambda: "No space left on device" in caplog.text)
+    until(lambda: "No space left on device" in caplog.text)
     filler.unlink()
     own_pipe.wait_for(own_pipe.rows(), 8 + 4 * 500 * 8)
     assert own_pipe.one("select count(*) from quarantine") == 0

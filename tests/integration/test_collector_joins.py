@@ -15,11 +15,7 @@ PATIENCE_S = 60.0
 PARTITIONS = 4
 # The broker cannot answer within it.
 POLL_S = 0.001
-pytestmark = [
-    pytest.mark.slow,
-    # kafka-python leaves a broken connection of its client to garbage collection.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-]
+pytestmark = pytest.mark.slow
 
 
 def test_a_join_that_outlasts_a_poll_is_finished(broker: str, topic_prefix: str) -> None:

@@ -1,7 +1,6 @@
 """Queries of the dashboard end with whoever waits for them, and at their limit."""
 
 import json
-import time
 from collections.abc import Callable
 
 import httpx
@@ -11,6 +10,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from tests.fix_tenants import Tenants
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -34,13 +34,6 @@ def waiting(url: str) -> int:
     return row[0] if row else 0
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_f39_a_query_ends_when_nobody_waits_for_it_any_more(
     tenants: Tenants, serve_dashboard: Callable[..., str]
 ) -> None:
@@ -53,12 +46,12 @@ def test_f39_a_query_ends_when_nobody_waits_for_it_any_more(
             holder.execute("lock table events in access exclusive mode")
             for _ in range(CONNECTIONS + 1):  # each gives its connection back
                 with client.stream("GET", f"/export/events.csv?{GOOD}"):
-                    wait_until(lambda: waiting(tenants.url) == 1)
-                wait_until(lambda: waiting(tenants.url) == 0)
+                    until(lambda: waiting(tenants.url) == 1, PATIENCE_S)
+                until(lambda: waiting(tenants.url) == 0, PATIENCE_S)
             with line_to(client) as line:
                 line.send(json.dumps({"path": "/facility", "search": "?facility=acme-north"}))
-                wait_until(lambda: waiting(tenants.url) > 0)
-            wait_until(lambda: waiting(tenants.url) == 0)
+                until(lambda: waiting(tenants.url) > 0, PATIENCE_S)
+            until(lambda: waiting(tenants.url) == 0, PATIENCE_S)
         assert "incomplete" not in client.get(f"/export/events.csv?{GOOD}").text
 
 

@@ -43,8 +43,9 @@ from collector.settings import CollectorSettings
 from simulator.services.kafka import Kafka
 from simulator.services.kafka_security import Authority, Security
 from telemetry.streams import KafkaSettings, Stream
-from tests.fix_agent_kafka import consume, make_topics, rig, until
+from tests.fix_agent_kafka import consume, make_topics, rig
 from tests.fix_services import SERVICES
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.slow,

@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-PACKAGES = (
-    "agent", "alerts", "benchmarks", "collector", "dashboard", "fleetgauge", "simulator", "sql",
-    "telemetry",
-)  # fmt: skip
-SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+from tests.source_files import ROOT, SOURCES
+
 LINES_MAX = 400
 BANNED_NAMES = {"utils.py", "common.py", "helpers.py", "types.py", "constants.py", "models.py"}
 

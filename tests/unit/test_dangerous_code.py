@@ -9,12 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-PACKAGES = (
-    "agent", "alerts", "benchmarks", "collector", "dashboard", "fleetgauge", "simulator", "sql",
-    "telemetry",
-)  # fmt: skip
-SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+from tests.source_files import ROOT, SOURCES
+
 TAKES_SQL = {"execute", "executemany", "copy", "stream", "executescript", "SQL"}
 EVALUATES = {"eval", "exec", "compile", "__import__"}
 UNSAFE_LOADERS = {"pickle", "cPickle", "marshal", "shelve", "dill", "jsonpickle"}
