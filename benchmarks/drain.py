@@ -1,10 +1,11 @@
 """How soon a backlog is stored while live readings go on coming.
 
 Hosts are met first; then the collectors stop, and the sender fills the log with so many rows as
-fast as the broker takes them. Then collectors start again, and the sender goes on at the live rate.
-The drain ends when all that was waiting is stored. Meanwhile the newest tick of every host is
-looked at several times a second: a live message is late by the time from its making until a look
-shows it; a host of which none is shown counts with all the time since the last.
+fast as the broker takes them. Then the collectors' processes start again, and the sender goes on at
+the live rate. The drain, which has begun with their start, ends when all that waited is stored.
+Meanwhile the newest tick of every host is looked at several times a second: a live message is late
+by the time from its making until a look shows it; a host of which none is shown counts with all the
+time since the last.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from benchmarks.ingest import (
     make_places,
     start_collectors,
     start_sender,
+    wait_for_collectors,
 )
 from benchmarks.processes import cpu_seconds_of, memory
 from benchmarks.progress import Progress
@@ -76,6 +78,7 @@ def _one_run(made: Rig, arguments: argparse.Namespace, progress: Progress) -> di
     backlog = arguments.backlog_rows // ROWS_PER_MESSAGE
     make_places(made, arguments.gpus)
     start_collectors(made, arguments.collectors)
+    wait_for_collectors(made, arguments.collectors)
     sender, _ = start_sender(made, arguments, backlog)
     assert sender.process.stdin is not None  # noqa: S101 - made with a pipe
     _wait_for(made, sender, "settled", progress)
@@ -86,9 +89,9 @@ def _one_run(made: Rig, arguments: argparse.Namespace, progress: Progress) -> di
     _wait_for(made, sender, "steady", progress)
     wanted = first + backlog
     used_s = cpu_seconds_of(made.service_pids.values())
-    names = start_collectors(made, arguments.collectors)
     started_s = time.monotonic()
     live = Freshness(time.time())
+    names = start_collectors(made, arguments.collectors)
     rss_mib = 0.0
     with psycopg.connect(made.database_url, autocommit=True) as connection:
         while (left := _left(connection, wanted)) > 0:

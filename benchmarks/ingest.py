@@ -126,6 +126,7 @@ def one_run(
     """Run the load once, in services that have seen nothing yet, and return its figures."""
     make_places(made, arguments.gpus)
     names = start_collectors(made, arguments.collectors)
+    wait_for_collectors(made, arguments.collectors)
     sender, listener = start_sender(made, arguments)
     looks = _watch(made, sender, names, progress, label)
     listener.join(DRAIN_S_MAX)
@@ -142,13 +143,17 @@ def make_places(made: Rig, gpus: int) -> None:
 
 
 def start_collectors(made: Rig, count: int) -> list[str]:
-    """Start collectors and wait until they have joined; return their names."""
+    """Start collectors and return their names."""
     names = [f"collector-{number + 1}" for number in range(count)]
     for name in names:
         made.start(name, "collector", "--collector-instance", name)
-    made.wait(lambda: _collectors(made) == len(names), "the collectors")
-    time.sleep(JOIN_S)  # the group's first assignment
     return names
+
+
+def wait_for_collectors(made: Rig, count: int) -> None:
+    """Wait until collectors have joined the group."""
+    made.wait(lambda: _collectors(made) == count, "the collectors")
+    time.sleep(JOIN_S)  # the group's first assignment
 
 
 def start_sender(

@@ -162,7 +162,8 @@ class Collector:
         self._catch_up.start_over()
         assert self._writer is not None  # noqa: S101 - opened together with the connection
         self._writer.forget_what_others_change()
-        partitions = consumer.assigned()
+        # While the group is asked anew, what was ours may be another's already.
+        partitions = consumer.assigned() if consumer.is_joined() else []
         if not partitions:
             consumer.poll(IDLE_S)
             self._look_why_unassigned(consumer)

@@ -15,6 +15,7 @@ PATIENCE_S = 60.0
 PARTITIONS = 4
 # The broker cannot answer within it.
 POLL_S = 0.001
+GAP_S = 0.3
 pytestmark = pytest.mark.slow
 
 
@@ -31,6 +32,36 @@ def test_a_join_that_outlasts_a_poll_is_finished(broker: str, topic_prefix: str)
         assert _becomes(consumer, consumer.is_joined)
     finally:
         consumer.close()
+
+
+def test_a_group_comes_to_rest_though_a_member_polls_seldom_and_never_waits(
+    broker: str, topic_prefix: str
+) -> None:
+    """So it is while a collector stores a backlog: a look at the live lane between two batches."""
+    where: dict[str, Any] = {"kafka_bootstrap": broker, "kafka_topic_prefix": topic_prefix}
+    settings = CollectorSettings(
+        **where, collector_group=topic_prefix, database_url="postgresql:///"
+    )
+    ensure_topics(MigrateSettings(**where, topic_partitions=PARTITIONS))
+    members = [Consumer(settings)]
+    try:
+        assert _becomes(members[0], members[0].is_joined)
+        members.append(Consumer(settings))
+        busy, waiting = members
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not all(_has_half(member) for member in members) and time.monotonic() < deadline_s:
+            busy.poll(0.0)
+            # Long enough for the broker's answer to come meanwhile.
+            waiting.poll(GAP_S)
+        assert [_has_half(member) for member in members] == [True, True]
+        assert not set(busy.assigned()) & set(waiting.assigned())
+    finally:
+        for member in members:
+            member.close()
+
+
+def _has_half(member: Consumer) -> bool:
+    return member.is_joined() and len(member.assigned()) == PARTITIONS * len(Stream) // 2
 
 
 def _becomes(consumer: Consumer, condition: Callable[[], bool]) -> bool:
