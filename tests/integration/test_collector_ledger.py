@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from collector import attempts, intake, store
+from collector import attempts, intake
 from collector.consumer import Received
 from collector.lanes import Lane, Lanes
+from collector.store import Store
 from telemetry.errors import PermanentError, RetryableError
 from telemetry.streams import Stream
 from tests.fix_collector import NOW_US, FakeHost, S, Shelf
@@ -27,7 +28,7 @@ def killing_intake(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(received, *arguments, **options)
 
     real: Callable[..., object] = intake.open_record
-    monkeypatch.setattr("collector.writer.open_record", open_or_die)
+    monkeypatch.setattr("collector.store.open_record", open_or_die)
 
 
 def deaths_until_all_is_stored(shelf: Shelf, records: list[Received]) -> int:
@@ -122,7 +123,7 @@ def test_f29_what_cannot_be_stored_for_long_is_not_taken_for_a_killer(
 ) -> None:
     records = shelf.append(Stream.SAMPLES, FakeHost().samples([NOW_US]))
     with monkeypatch.context() as patch:
-        patch.setattr(store, "write", lambda *_, **__: (_ for _ in ()).throw(error("locked")))
+        patch.setattr(Store, "commit", lambda *_: (_ for _ in ()).throw(error("locked")))
         for _ in range(3 * attempts.STARTS_MAX):
             with pytest.raises(error):
                 shelf.writer.store(records, shelf.claims)
@@ -142,9 +143,7 @@ def test_f28_a_database_that_goes_away_in_the_middle_counts_once_for_a_process(
     """Then the start cannot be taken back, but the same process does not count again."""
     records = shelf.append(Stream.SAMPLES, FakeHost().samples([NOW_US]))
     with monkeypatch.context() as patch:
-        patch.setattr(
-            store, "write", lambda *_, **__: (_ for _ in ()).throw(RetryableError("gone"))
-        )
+        patch.setattr(Store, "commit", lambda *_: (_ for _ in ()).throw(RetryableError("gone")))
         patch.setattr(attempts, "take_back", lambda *_: None)
         for _ in range(3 * attempts.STARTS_MAX):
             with pytest.raises(RetryableError):

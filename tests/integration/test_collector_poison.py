@@ -97,7 +97,7 @@ def test_f34_queue_figures_that_are_no_numbers_are_refused_twice_over(shelf: She
     for value in (float("nan"), float("inf"), float("-inf")):
         snapshot = QueueSnapshot(time_us=NOW_US, source="vllm", queue="q", waiting=value)
         (received,) = shelf.append(Stream.QUEUES, host.queues(snapshot))
-        outcome = open_record(received, shelf.writer._windows())
+        outcome = open_record(received, shelf.writer._store._windows())
         assert isinstance(outcome, Rejected)
         assert outcome.reason == "not_finite"
     honest = QueueSnapshot(time_us=NOW_US, source="vllm", queue="q", waiting=1.5)

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from collector.books import FencedError
 from collector.claims import Claim
 from collector.lanes import Lanes
-from collector.store import FencedError
 from telemetry.catalogue import CATALOGUE
 from telemetry.errors import RetryableError
 from telemetry.metrics import Group

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from collector import claims, lanes, marks, sample_columns, store, writer
+from collector import books, claims, lanes, marks, sample_columns, store, writer
 from collector.batch import Batch, assemble
+from collector.books import Move
 from collector.claims import Claim
 from collector.database import Connection, translated
-from collector.store import Move
 from fleetgauge.__main__ import main as fleetgauge
 
 if TYPE_CHECKING:
@@ -50,36 +50,32 @@ def a_message_is_passed_over() -> None:
         kept = [at for at in range(len(judged)) if (first + at) % 10 != 9]
         return original([judged[at] for at in kept], [senders[at] for at in kept], *rest)
 
-    _replace(writer, "assemble", careless)
+    _replace(store, "assemble", careless)
 
 
 def offsets_are_committed_first() -> None:
     """The offsets are committed on their own, before the rows."""
-    original, move = store.write, store._move_offsets
+    original, move = store.Store._write, books.move_offsets
 
-    def careless(
-        connection: Connection, batch: Batch, moves: Sequence[Move], *books: Any, **options: Any
-    ) -> None:
-        with translated("committing the offsets"), connection.transaction():
-            move(connection, moves)
-        original(connection, batch, moves, *books, **options)
+    def careless(self: store.Store, batch: Batch, moves: Sequence[Move]) -> None:
+        with translated("committing the offsets"), self._connection.transaction():
+            move(self._connection, moves)
+        original(self, batch, moves)
 
-    _replace(store, "_move_offsets", lambda *_: None)
-    _replace(store, "write", careless)
+    _replace(books, "move_offsets", lambda *_: None)
+    _replace(store.Store, "_write", careless)
 
 
 def an_unknown_commit_counts_as_done() -> None:
     """After a commit whose outcome is not known, reading goes on behind it."""
-    original, claim = store.write, claims._claim
+    original, claim = store.Store._write, claims._claim
     believed: dict[tuple[str, int], int] = {}
 
-    def careless(
-        connection: Connection, batch: Batch, moves: Sequence[Move], *books: Any, **options: Any
-    ) -> None:
+    def careless(self: store.Store, batch: Batch, moves: Sequence[Move]) -> None:
         believed.update(
             {(m.claim.topic_id, m.partition.number): m.lanes.next_offset for m in moves}
         )
-        original(connection, batch, moves, *books, **options)
+        original(self, batch, moves)
 
     def ahead(connection: Connection, held: Any, **options: Any) -> Claim:
         claimed = claim(connection, held, **options)
@@ -92,7 +88,7 @@ def an_unknown_commit_counts_as_done() -> None:
             claimed.lanes = replace(claimed.lanes, next_offset=offset)
         return claimed
 
-    _replace(store, "write", careless)
+    _replace(store.Store, "_write", careless)
     _replace(claims, "_claim", ahead)
 
 
@@ -103,17 +99,17 @@ def marks_outlive_a_failure() -> None:
 
 def the_fence_is_open() -> None:
     """A collector stores whether or not its partition and offset are still its own."""
-    books = dict(store._BOOKS)
-    text = books["move_offsets"]
+    statements = dict(books._BOOKS)
+    text = statements["move_offsets"]
     for condition in (
         "and kept.next_offset = moved.expected",
         "and kept.backlog = moved.expected_backlog::int8multirange",
         "and kept.owner_epoch <= moved.owner_epoch",
     ):
-        assert condition in books["move_offsets"]
-        books["move_offsets"] = books["move_offsets"].replace(condition, "")
-    assert len(books["move_offsets"]) < len(text)
-    _replace(store, "_BOOKS", books)
+        assert condition in statements["move_offsets"]
+        statements["move_offsets"] = statements["move_offsets"].replace(condition, "")
+    assert len(statements["move_offsets"]) < len(text)
+    _replace(books, "_BOOKS", statements)
 
 
 def what_is_left_behind_is_forgotten() -> None:
