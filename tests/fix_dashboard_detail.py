@@ -52,6 +52,7 @@ class Detail:
         with psycopg.connect(self.fleet.url) as db:
             self._samples(db, now_s)
             self._events(db, now_s)
+            self._intervals(db, now_s)
             self._seats(db, now_s)
             self._identity(db)
             self._alerts(db, now_s)
@@ -230,6 +231,51 @@ class Detail:
                  None if gpu is None else site.gpu_ids[host][gpu], kind, code, message,
                  json.dumps(detail), n + 1),
             )  # fmt: skip
+
+    def _intervals(self, db: psycopg.Connection[Any], now_s: float) -> None:
+        """What the collector makes of these readings and of what the agents tell of work."""
+        big = self.fleet.sites[0]
+        states: list[tuple[int, int, str, str, float, float | None]] = [
+            (LOST_HOST, 3, "reader", "lost", 240, None),
+            (LOST_HOST, 6, "reader", "timeout", 2560, 2500),
+            (REMAP_HOST, 5, "health", "predicted_failure", 1500, None),
+            *((REMAP_HOST, n, "slowdown", "power_brake", 2130, 2000) for n in (0, 1)),
+            *((HOT_HOST, n, "slowdown", "heat", 310 - 20 * n, None) for n in range(8)),
+            *((HOT_HOST, 2, "slowdown", "heat", 2900 - 40 * n, 2899 - 40 * n) for n in range(9)),
+        ]
+        for host, gpu, subject, state, from_s, until_s in states:
+            db.execute(
+                "insert into state_intervals (host_id, gpu_id, subject, state, started_at,"
+                " ended_at) values (%s, %s, %s, %s, %s, %s)",
+                (big.host_ids[host], big.gpu_ids[host][gpu], subject, state,
+                 _time(now_s - from_s), None if until_s is None else _time(now_s - until_s)),
+            )  # fmt: skip
+        for host in (LOST_HOST, HOT_HOST, REMAP_HOST):
+            for job, user, gpus, from_s, until_s in (
+                ("48213", "m.okafor", range(8), 7800, 3300),
+                ("48466", "m.okafor", range(8), 2950, 1810),
+                ("48502", "j.lind", range(4), 1490, None),
+                ("48509", "s.aydin", range(4, 6), 1470, 700),
+                ("48517", "s.aydin", range(4, 7), 640, None),
+            ):
+                self._work(db, host, job, user, gpus, now_s - from_s,
+                           None if until_s is None else now_s - until_s)  # fmt: skip
+
+    def _work(
+        self, db: psycopg.Connection[Any], host: int, job: str, user: str, gpus: range,
+        start_s: float, end_s: float | None,
+    ) -> None:  # fmt: skip
+        big = self.fleet.sites[0]
+        db.cursor().executemany(
+            "insert into workload_intervals (host_id, gpu_id, source, job, step, user_name,"
+            " started_at, seen_at, ended_at, processes, memory_mebibytes)"
+            " values (%s, %s, 'slurm', %s, '0', %s, %s, %s, %s, 1, 71000)",
+            [
+                (big.host_ids[host], big.gpu_ids[host][n], job, user, _time(start_s),
+                 _time(end_s or start_s), None if end_s is None else _time(end_s))
+                for n in gpus
+            ],
+        )  # fmt: skip
 
     def _seats(self, db: psycopg.Connection[Any], now_s: float) -> None:
         """The board that is lost now was in another host before; its old seat is remembered."""

@@ -50,10 +50,11 @@
   // State timelines: a line a stretch.
   function fromLanes(plot) {
     const { offset_ms } = window.fleetgauge;
-    const names = plot._fullLayout.yaxis.ticktext;
+    const { tickvals, ticktext } = plot._fullLayout.yaxis;
+    const names = new Map(tickvals.map((at, n) => [at, ticktext[n]]));
     const time = (at) => iso((at - offset_ms(at)) / 1000);
     const stretches = plot._fullData.flatMap((trace) => trace.base.map((base, n) => [
-      shown(names[trace.y[n]]).replaceAll("​", ""), trace.name, time(base), time(base + trace.x[n]),
+      shown(names.get(trace.y[n])).replaceAll("​", ""), trace.name, time(base), time(base + trace.x[n]),
       shown(trace.customdata[n]),
     ]));
     return [["subject", "state", "from", "to", "told"], ...stretches.sort((a, b) => (a[2] < b[2] ? -1 : 1))];
@@ -124,7 +125,7 @@
     const name = `${location.pathname.slice(1) || "fleet"} ${title}`.toLowerCase().replace(/[^a-z0-9]+/g, "-");
     const plot = section.querySelector(".js-plotly-plot");
     const canvas = section.querySelector("canvas.mosaic");
-    const table = section.querySelector("table");
+    const table = section.querySelector("table:not(.told table)");
     const page = document.querySelector("h1")?.textContent || "";
     let blob = null;
     if (kind === "csv") blob = csv(table ? fromTable(table) : fromChart(plot));

@@ -8,20 +8,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dashboard.charts import series
-from dashboard.charts.facility import event_label, event_tone
-from dashboard.charts.lanes import (
+from dashboard.charts.conditions import (
     BRAKE_BIT,
     HARDWARE_BIT,
     HEAT_BITS,
+    LOOKS,
     POWER_CAP_BIT,
     Condition,
-    Lane,
-    alert_lanes,
+    Interval,
     conditions,
-    stretches,
+    with_intervals,
 )
+from dashboard.charts.facility import event_label, event_tone
+from dashboard.charts.lanes import Lane, Segment, exactly, stretches
 from dashboard.charts.series import Series
 from dashboard.charts.timeline import Figure, Line, Mark, Panel, Threshold, timeline
 from dashboard.view import Window
@@ -35,6 +37,9 @@ SLOWDOWNS = (
     ("hardw.", HARDWARE_BIT, Condition.HARDWARE),
     ("cap", POWER_CAP_BIT, Condition.POWER_CAP),
 )
+
+# Conditions that the slow readings tell; they last until somebody acts.
+HEALTH = (Condition.DEGRADED, Condition.PREDICTED, Condition.FAILED)
 
 Grid = dict[str, Series]
 
@@ -63,24 +68,39 @@ def columns(metric: Metric) -> tuple[str, ...]:
     return (metric.name,)
 
 
-def lanes_of(window: Window, grid: Grid, alerts: Sequence[Any]) -> list[Lane]:
-    """Return what the accelerator went through, each reason for slow clocks, and its alerts."""
+def lanes_of(window: Window, grid: Grid, told: Sequence[Interval] = ()) -> list[Lane]:
+    """Return what the accelerator went through, its health, and each reason for slow clocks."""
     status = grid["reader_status_code"]
     load = grid["utilization_gpu_percent"]
     bits = np.nan_to_num(grid["clock_event_reasons_bitmask"]).astype(np.int64)
     margin = grid["temperature_margin_celsius_min"]
-    unseen = np.isnan(status) & np.isnan(load)
-    lanes = [
-        Lane("state", stretches(conditions(status, bits.astype(np.float64), load, margin), window))
-    ]
+    codes = conditions(status, bits.astype(np.float64), load, margin)
+    unseen = codes == Condition.NO_DATA
+    steps = with_intervals(codes, told, window)
+    lanes = [Lane("state", exactly(stretches(steps, window), told))]
+    calm = np.where(unseen, Condition.NO_DATA, Condition.IDLE).astype(np.int64)
+
+    def lane(name: str, codes: NDArray[np.int64]) -> Lane:
+        kept = [s for s in stretches(codes, window) if s.look != LOOKS[Condition.IDLE]]
+        return Lane(name, exactly(kept, told))
+
+    health = with_intervals(calm, [i for i in told if i.condition in HEALTH], window)
+    if np.isin(health, HEALTH).any():
+        lanes.append(lane("health", health))
     for name, mask, condition in SLOWDOWNS:
         happened = (bits & mask) > 0
-        if happened.any():
-            codes = np.where(happened, condition, Condition.IDLE).astype(np.int64)
-            codes[unseen] = Condition.NO_DATA
-            kept = [s for s in stretches(codes, window) if s.look.label != "idle"]
-            lanes.append(Lane(name, kept))
-    return [*lanes, *alert_lanes(window, alerts)]
+        read = np.where(happened & ~unseen, condition, calm).astype(np.int64)
+        slowed = with_intervals(read, [i for i in told if i.condition is condition], window)
+        if (slowed == condition).any():
+            lanes.append(lane(name, slowed))
+    return lanes
+
+
+def silences(window: Window, grid: Grid) -> list[Segment]:
+    """Return when the accelerator was not heard of."""
+    unseen = np.isnan(grid["reader_status_code"]) & np.isnan(grid["utilization_gpu_percent"])
+    codes = np.where(unseen, Condition.NO_DATA, Condition.IDLE).astype(np.int64)
+    return [s for s in stretches(codes, window) if s.look == LOOKS[Condition.NO_DATA]]
 
 
 def figure(window: Window, grid: Grid, who: Any, events: Sequence[Any]) -> Figure:

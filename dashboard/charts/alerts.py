@@ -7,7 +7,8 @@ pale, firing is full.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dashboard.charts.lanes import SEVERITY_LOOKS, Lane, Look, Segment
+from dashboard.charts.conditions import Look
+from dashboard.charts.lanes import SEVERITY_LOOKS, Lane, Segment
 from dashboard.view import Window
 
 LANES_MAX = 14

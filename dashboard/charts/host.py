@@ -5,14 +5,16 @@ Load is a mean of each step; headroom, power and memory are the worst of it, so 
 sample stays visible.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dashboard.charts import series
+from dashboard.charts.conditions import LOOKS, Condition, Interval, conditions, with_intervals
 from dashboard.charts.facility import HEADROOM_LOW, event_label, event_tone
-from dashboard.charts.lanes import Lane, alert_lanes, conditions, stretches
+from dashboard.charts.lanes import Lane, Segment, exactly, stretches
 from dashboard.charts.series import Series
 from dashboard.charts.timeline import Figure, Line, Mark, Panel, Threshold, timeline
 from dashboard.view import Window
@@ -23,37 +25,65 @@ LINE_COLOURS = tuple(f"line-{letter}" for letter in "abcdefgh")
 PANEL_PX = 92
 
 Trail = dict[str, Series]
+Codes = NDArray[np.int64]
 
 
-def trails(window: Window, rows: Sequence[Any], gpu_ids: Sequence[int]) -> list[Trail]:
+def trails(window: Window, rows: Sequence[Any], gpu_ids: Sequence[int]) -> dict[int, Trail]:
     """Split the rows by accelerator and put each on the grid."""
     parts: dict[int, list[Any]] = {gpu_id: [] for gpu_id in gpu_ids}
     for row in rows:
         if row.gpu_id in parts:
             parts[row.gpu_id].append(row)
-    return [series.on_grid(part, window, COLUMNS) for part in parts.values()]
+    return {gpu_id: series.on_grid(part, window, COLUMNS) for gpu_id, part in parts.items()}
+
+
+def codes_of(
+    window: Window, found: Mapping[int, Trail], told: Sequence[Interval]
+) -> dict[int, Codes]:
+    """Return the condition of each step by accelerator, from its readings and what is stored."""
+    codes = {}
+    for gpu_id, trail in found.items():
+        read = conditions(trail["status"], trail["reasons"], trail["load"], trail["headroom"])
+        mine = [interval for interval in told if interval.gpu_id == gpu_id]
+        codes[gpu_id] = with_intervals(read, mine, window)
+    return codes
 
 
 def lanes_of(
-    window: Window, found: Sequence[Trail], indices: Sequence[int], alerts: Sequence[Any]
+    window: Window,
+    codes: Mapping[int, Codes],
+    told: Sequence[Interval],
+    indices: Mapping[int, int],
 ) -> list[Lane]:
-    """Return a lane an accelerator, then a lane a rule that had an alert."""
+    """Return a lane an accelerator."""
     lanes = []
-    for index, trail in zip(indices, found, strict=True):
-        codes = conditions(trail["status"], trail["reasons"], trail["load"], trail["headroom"])
-        lanes.append(Lane(f"GPU {index}", stretches(codes, window)))
-    return [*lanes, *alert_lanes(window, alerts)]
+    for gpu_id, steps in codes.items():
+        mine = [interval for interval in told if interval.gpu_id == gpu_id]
+        lanes.append(Lane(f"GPU {indices[gpu_id]}", exactly(stretches(steps, window), mine)))
+    return lanes
+
+
+def silences(window: Window, codes: Mapping[int, Codes]) -> list[Segment]:
+    """Return when not one accelerator was heard."""
+    heard = [steps != Condition.NO_DATA for steps in codes.values()]
+    if not heard:
+        return []
+    anyone = np.where(np.any(heard, axis=0), Condition.IDLE, Condition.NO_DATA).astype(np.int64)
+    return [s for s in stretches(anyone, window) if s.look == LOOKS[Condition.NO_DATA]]
 
 
 def figure(
-    window: Window, found: Sequence[Trail], indices: Sequence[int], events: Sequence[Any]
+    window: Window,
+    found: Mapping[int, Trail],
+    indices: Mapping[int, int],
+    events: Sequence[Any],
 ) -> Figure:
     """Return the readings of all accelerators, one line each, in panels on one axis."""
 
     def lines(name: str) -> list[Line]:
         return [
-            Line(f"GPU {index}", trail[name], colour(n), width=1.3, in_legend=False)
-            for n, (index, trail) in enumerate(zip(indices, found, strict=True))
+            Line(f"GPU {indices[gpu_id]}", trail[name], colour(n), width=1.3, in_legend=False)
+            for n, (gpu_id, trail) in enumerate(found.items())
         ]
 
     limits = [Threshold(0, "slowdown"), Threshold(HEADROOM_LOW, "low", "warn")]
@@ -67,7 +97,7 @@ def figure(
     ]  # fmt: skip
     told = [panel for panel in panels if not all(_is_empty(line) for line in panel.lines)]
     marks = [Mark(row.time_s, event_label(row), event_tone(row) or "info") for row in events]
-    anything = series.total([trail["status"] for trail in found], window.points)
+    anything = series.total([trail["status"] for trail in found.values()], window.points)
     return timeline(window, told or panels[:1], marks, panel_px=PANEL_PX, silence=anything)
 
 

@@ -1,90 +1,33 @@
 """State timelines: one lane a subject, coloured by what was true from when to when.
 
-Owns the words and the textures of conditions, how readings become stretches of one condition, and
-the figure. Its time axis has the margins of `timeline.py`, so that the two stand exactly under
-each other. What is alike in hue is told apart by texture.
+Owns how conditions become stretches of one condition, and the figure. Its time axis has the margins
+of `timeline.py`, so that the two stand exactly under each other.
 """
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.charts import frame
+from dashboard.charts.conditions import LOOKS, Condition, Interval, Look
 from dashboard.charts.frame import MARGIN_PX, plain
-from dashboard.charts.series import Series
 from dashboard.charts.timeline import Figure
-from dashboard.states import BUSY_PERCENT_MIN
 from dashboard.view import Window
 from dashboard.wording import duration
-from telemetry.records import ReaderStatus
 
 LANE_PX = 19
+LABELLED_PX = 26
+GAP_PX = 5
+LABEL_PX = 11
 # Messages leave every ten seconds or so: the last of the axis is not silent, only not here yet.
 ON_ITS_WAY_S = 30
 SEGMENTS_MAX = 3000
 ALERT_LANES_MAX = 5
-# NVML's clock event reasons. https://docs.nvidia.com/deploy/nvml-api
-POWER_CAP_BIT = 0x4
-HARDWARE_BIT = 0x8
-HEAT_BITS = 0x20 | 0x40
-BRAKE_BIT = 0x80
-REASONS = {
-    0x1: "idle",
-    0x2: "application clocks",
-    POWER_CAP_BIT: "power cap",
-    HARDWARE_BIT: "hardware slowdown",
-    0x10: "sync boost",
-    0x20: "heat, by software",
-    0x40: "heat, by hardware",
-    BRAKE_BIT: "power brake",
-    0x100: "display clocks",
-}
-
-
-class Condition(IntEnum):
-    """What an accelerator went through in a step; where several hold, the highest."""
-
-    IDLE = 0
-    BUSY = 1
-    POWER_CAP = 2
-    PARTIAL = 3
-    HARDWARE = 4
-    BRAKE = 5
-    HEAT = 6
-    NO_DATA = 7
-    SILENT = 8
-    MISMATCH = 9
-    LOST = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a condition is called and drawn: a colour of the style sheet and a texture."""
-
-    label: str
-    colour: str
-    pattern: str = ""
-    opacity: float = 1.0
-
-
-LOOKS = {
-    Condition.IDLE: Look("idle", "cell-idle"),
-    Condition.BUSY: Look("busy", "cell-busy"),
-    Condition.POWER_CAP: Look("busy, at the power cap", "load"),
-    Condition.PARTIAL: Look("read in part", "cell-predicted", "."),
-    Condition.HARDWARE: Look("slowed by hardware", "cell-degraded", "+"),
-    Condition.BRAKE: Look("power brake", "cell-degraded", "|"),
-    Condition.HEAT: Look("slowed by heat", "cell-degraded"),
-    Condition.NO_DATA: Look("no data", "cell-stale", "/", 0.55),
-    Condition.SILENT: Look("driver does not answer", "cell-unknown", "x"),
-    Condition.MISMATCH: Look("driver and library differ", "cell-unknown", "."),
-    Condition.LOST: Look("lost", "cell-lost", "x"),
-}
 SEVERITY_LOOKS = {
     "critical": Look("critical alert", "bad", "", 0.55),
     "warning": Look("warning", "warn", "", 0.55),
@@ -94,13 +37,24 @@ SEVERITY_LOOKS = {
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One stretch of a lane. `open` means that it has not ended; `text` is drawn in it."""
+    """One stretch of a lane.
+
+    Attributes:
+        open: it has not ended.
+        text: what it is, where its look does not say so; drawn beside its edge.
+        label: drawn in it where there is room.
+        told_s: from when to when it truly was, where that is known better than to the step.
+        more: what the pointer reads besides.
+    """
 
     start_s: float
     end_s: float
     look: Look
     open: bool = False
     text: str = ""
+    label: str = ""
+    told_s: tuple[float, float] | None = None
+    more: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,33 +63,6 @@ class Lane:
 
     name: str
     segments: Sequence[Segment]
-
-
-def conditions(
-    status: Series, reasons: Series, load: Series, headroom: Series
-) -> NDArray[np.int64]:
-    """Return the condition of each step; a step without any reading is `NO_DATA`."""
-    seen = ~(np.isnan(status) & np.isnan(load))
-    bits = np.nan_to_num(reasons).astype(np.int64)
-    with np.errstate(invalid="ignore"):
-        busy = load >= BUSY_PERCENT_MIN
-        # Later lines win.
-        rules = (
-            (busy, Condition.BUSY),
-            (busy & ((bits & POWER_CAP_BIT) > 0), Condition.POWER_CAP),
-            (status == ReaderStatus.PARTIAL, Condition.PARTIAL),
-            ((bits & HARDWARE_BIT) > 0, Condition.HARDWARE),
-            ((bits & BRAKE_BIT) > 0, Condition.BRAKE),
-            (((bits & HEAT_BITS) > 0) | (headroom <= 0), Condition.HEAT),
-            (status == ReaderStatus.TIMEOUT, Condition.SILENT),
-            (status == ReaderStatus.DRIVER_MISMATCH, Condition.MISMATCH),
-            (status == ReaderStatus.LOST, Condition.LOST),
-            (~seen, Condition.NO_DATA),
-        )
-    codes = np.full(len(status), Condition.IDLE, np.int64)
-    for condition, code in rules:
-        codes[condition] = code
-    return codes
 
 
 def stretches(codes: NDArray[np.int64], window: Window) -> list[Segment]:
@@ -159,6 +86,33 @@ def stretches(codes: NDArray[np.int64], window: Window) -> list[Segment]:
     ]
 
 
+def exactly(segments: Sequence[Segment], told: Sequence[Interval]) -> list[Segment]:
+    """Return stretches with the times of the stored intervals that they are made of."""
+    return [_exact(segment, told) for segment in segments]
+
+
+def _exact(segment: Segment, told: Sequence[Interval]) -> Segment:
+    found = [
+        interval
+        for interval in told
+        if LOOKS[interval.condition] == segment.look
+        and interval.start_s < segment.end_s
+        and interval.end_s >= segment.start_s
+    ]
+    if not found:
+        return segment
+    start_s = min(interval.start_s for interval in found)
+    end_s = max(interval.end_s for interval in found)
+    times = sum(interval.times for interval in found)
+    lasted_s = sum(interval.lasted_s for interval in found)
+    return replace(
+        segment,
+        open=segment.open and math.isinf(end_s),
+        told_s=(start_s, segment.end_s if math.isinf(end_s) else end_s),
+        more=f"{times} times, {duration(lasted_s)} in all" if times > 1 else "",
+    )
+
+
 def alert_lanes(window: Window, alerts: Iterable[Any]) -> list[Lane]:
     """Return a lane a rule; an alert that is open reaches to the end."""
     by_rule: dict[str, list[Segment]] = {}
@@ -179,16 +133,6 @@ def alert_lanes(window: Window, alerts: Iterable[Any]) -> list[Lane]:
     ]
 
 
-def reason_words(bits: float | None) -> str:
-    """Name the clock event reasons in a mask, the unknown ones by their number."""
-    if bits is None or np.isnan(bits):
-        return ""
-    mask = int(bits)
-    words = [word for bit, word in REASONS.items() if mask & bit and bit != 0x1]
-    rest = mask & ~sum(REASONS)
-    return ", ".join([*words, *([f"0x{rest:x}"] if rest else [])])
-
-
 def shown_looks(lanes: Iterable[Lane]) -> list[Look]:
     """Return the looks that occur, in a fixed order: what a legend must explain."""
     used = dict.fromkeys(segment.look for lane in lanes for segment in lane.segments)
@@ -198,7 +142,11 @@ def shown_looks(lanes: Iterable[Lane]) -> list[Look]:
 
 def figure(window: Window, lanes: Sequence[Lane], label_px: int = MARGIN_PX["l"]) -> Figure:
     """Return the lanes from top to bottom, on the axis of a `timeline` under it."""
-    order = {lane.name: n for n, lane in enumerate(lanes)}
+    heights_px = [_height_px(lane) for lane in lanes]
+    order = {
+        lane.name: _Row(until_px - height_px / 2, height_px)
+        for lane, height_px, until_px in zip(lanes, heights_px, accumulate(heights_px), strict=True)
+    }
     data = []
     for look in shown_looks(lanes):
         found = [(lane, s) for lane in lanes for s in lane.segments if s.look == look]
@@ -207,13 +155,25 @@ def figure(window: Window, lanes: Sequence[Lane], label_px: int = MARGIN_PX["l"]
         _name(window, order[lane.name], segment)
         for lane in lanes
         for segment in lane.segments
-        if segment.text
+        if segment.text and not segment.label
     ]
-    return {"data": data, "layout": _layout(window, lanes, notes, label_px)}
+    return {"data": data, "layout": _layout(window, order, notes, label_px)}
+
+
+class _Row(NamedTuple):
+    """Where a lane lies, in pixels from the top: its middle, and its height."""
+
+    middle_px: float
+    height_px: int
+
+
+def _height_px(lane: Lane) -> int:
+    """Return the height of a lane; Plotly needs three pixels above and below a label."""
+    return LABELLED_PX if any(segment.label for segment in lane.segments) else LANE_PX
 
 
 def _trace(
-    window: Window, order: dict[str, int], look: Look, found: list[tuple[Lane, Segment]]
+    window: Window, order: dict[str, _Row], look: Look, found: list[tuple[Lane, Segment]]
 ) -> dict[str, Any]:
     starts = [max(s.start_s, window.start_s) for _, s in found]
     ends = [min(s.end_s, window.end_s) for _, s in found]
@@ -222,6 +182,8 @@ def _trace(
         "opacity": look.opacity,
         "line": {"width": 0},
     }
+    if look.edged:
+        marker["line"] = {"width": 1, "color": "@bg"}
     if look.pattern:
         marker["pattern"] = {
             "shape": look.pattern,
@@ -231,36 +193,48 @@ def _trace(
             "bgcolor": "@clear",
             "fgcolor": f"@{look.colour}",
         }
-    return {
+    trace: dict[str, Any] = {
         "type": "bar",
         "orientation": "h",
         "name": look.label,
         "base": [int(start * 1000) for start in starts],
         "x": [max(0, int((end - s) * 1000)) for s, end in zip(starts, ends, strict=True)],
-        "y": [order[lane.name] for lane, _ in found],
-        "width": 0.74,
+        "y": [order[lane.name].middle_px for lane, _ in found],
+        "width": [order[lane.name].height_px - GAP_PX for lane, _ in found],
         "marker": marker,
         "customdata": [_told(lane, segment) for lane, segment in found],
         "hovertemplate": "%{customdata}<extra></extra>",
     }
+    if any(segment.label for _, segment in found):
+        trace |= {
+            "text": [plain(segment.label) for _, segment in found],
+            "textposition": "inside",
+            "insidetextanchor": "start",
+            "textangle": 0,
+            "insidetextfont": {"size": LABEL_PX, "color": "@text"},
+        }
+    return trace
 
 
 def _told(lane: Lane, segment: Segment) -> str:
-    start = f"@t{segment.start_s:.0f};"
-    end = "now" if segment.open else f"@t{segment.end_s:.0f};"
-    lasted = duration(segment.end_s - segment.start_s)
+    start_s, end_s = segment.told_s or (segment.start_s, segment.end_s)
+    end = "now" if segment.open else f"@t{end_s:.0f};"
     what = plain(segment.text) or segment.look.label
-    return f"<b>{plain(lane.name)}</b> {what}<br>{start} to {end} · {lasted}"
+    more = f"<br>{plain(segment.more)}" if segment.more else ""
+    return (
+        f"<b>{plain(lane.name)}</b> {what}<br>@t{start_s:.0f}; to {end}"
+        f" · {duration(end_s - start_s)}{more}"
+    )
 
 
-def _name(window: Window, row: int, segment: Segment) -> dict[str, Any]:
+def _name(window: Window, row: _Row, segment: Segment) -> dict[str, Any]:
     """Write a stretch's name into it, from the side where there is room."""
     late = segment.start_s > (window.start_s + window.end_s) / 2
     at = min(segment.end_s, window.end_s) if late else max(segment.start_s, window.start_s)
     return {
         "text": plain(segment.text),
         "x": at * 1000,
-        "y": row,
+        "y": row.middle_px,
         "xref": "x",
         "yref": "y",
         "xanchor": "right" if late else "left",
@@ -272,18 +246,19 @@ def _name(window: Window, row: int, segment: Segment) -> dict[str, Any]:
 
 
 def _layout(
-    window: Window, lanes: Sequence[Lane], notes: list[dict[str, Any]], label_px: int
+    window: Window, order: dict[str, _Row], notes: list[dict[str, Any]], label_px: int
 ) -> dict[str, Any]:
     margin_px = {"l": label_px, "r": MARGIN_PX["r"], "t": 2, "b": 4}
-    return frame.layout(window, len(lanes) * LANE_PX + 6, margin_px) | {
+    high_px = sum(row.height_px for row in order.values())
+    return frame.layout(window, high_px + 6, margin_px) | {
         "barmode": "overlay",
         "hovermode": "closest",
         "xaxis": frame.time_axis(window, labelled=False),
         "yaxis": {
-            "range": [len(lanes) - 0.5, -0.5],
+            "range": [high_px, 0],
             "tickmode": "array",
-            "tickvals": list(range(len(lanes))),
-            "ticktext": [plain(lane.name) for lane in lanes],
+            "tickvals": [row.middle_px for row in order.values()],
+            "ticktext": [plain(name) for name in order],
             "tickfont": {"size": 11, "color": "@muted"},
             "fixedrange": True,
             "showgrid": False,
@@ -291,4 +266,6 @@ def _layout(
             "ticks": "",
         },
         "annotations": notes,
+        # A label that does not fit in its stretch is left out, and not made small.
+        "uniformtext": {"mode": "hide", "minsize": LABEL_PX},
     }

@@ -11,9 +11,10 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import elements, past, seat, shell
+from dashboard import told as told_in_words
 from dashboard.broadcast import Slots, Sources
+from dashboard.charts import conditions, lanes, work
 from dashboard.charts import host as charts
-from dashboard.charts import lanes
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT
 from dashboard.charts.series import Series
 from dashboard.charts.timeline import Figure
@@ -49,8 +50,11 @@ def layout(view: View) -> list[Component]:
                     [
                         elements.section(
                             "What each accelerator went through",
-                            elements.graph("host-lanes"),
-                            elements.slot("host-legend"),
+                            [
+                                elements.graph("host-lanes"),
+                                elements.slot("host-legend"),
+                                elements.slot("host-told"),
+                            ],
                         ),
                         elements.section("Readings", elements.graph("host-chart")),
                     ]
@@ -87,17 +91,31 @@ async def render(view: View, sources: Sources) -> Slots:
     indices = picture.index_of[host.first : host.last].tolist()
     found, known = await _ask(view, sources, host, gpu_ids, window)
     events, alerts = found.of("events"), found.of("alerts")
+    numbers = dict(zip(gpu_ids, indices, strict=True))
 
-    def draw() -> tuple[Figure, Component, Figure]:
+    def draw() -> tuple[Figure, Component, Component, Figure]:
         trails = charts.trails(window, found.of("trail"), gpu_ids)
-        rows = charts.lanes_of(window, trails, indices, alerts)
-        legend = seat.looks_legend(lanes.shown_looks(rows))
-        return lanes.figure(window, rows), legend, charts.figure(window, trails, indices, events)
+        told = conditions.intervals(found.of("states"))
+        codes = charts.codes_of(window, trails, told)
+        works, hidden = work.lanes_of(
+            window,
+            work.works(found.of("work"), window),
+            numbers,
+            charts.silences(window, codes),
+        )
+        states = charts.lanes_of(window, codes, told, numbers)
+        rows = [*states, *works, *lanes.alert_lanes(window, alerts)]
+        return (
+            lanes.figure(window, rows),
+            seat.looks_legend(lanes.shown_looks(rows)),
+            told_in_words.table([*states, *works], hidden),
+            charts.figure(window, trails, numbers, events),
+        )
 
     drawn = await past.kept(
         sources,
         ("host", host.host_id, past.times(view)),
-        (window, indices, found.of("trail"), events, alerts),
+        (window, indices, *map(found.of, ("trail", "states", "work")), events, alerts),
         draw,
     )
     return {
@@ -108,7 +126,8 @@ async def render(view: View, sources: Sources) -> Slots:
         "host-alerts": {"children": seat.open_alerts(view, alerts)},
         "host-lanes": {"figure": drawn[0]},
         "host-legend": {"children": drawn[1]},
-        "host-chart": {"figure": drawn[2]},
+        "host-told": {"children": drawn[2]},
+        "host-chart": {"figure": drawn[3]},
         "host-gpus": {"children": _gpus(view, sources, host)},
         "host-events": {"children": seat.event_table(view, events[:EVENTS_SHOWN], with_place=True)},
         "host-exports": {"children": _export(view, window)},
@@ -128,7 +147,7 @@ async def _ask(
         "step_s": window.step_s,
     }
     found = await past.ask(
-        sources, "host", ("trail", "events", "alerts"), values,
+        sources, "host", ("trail", "states", "work", "events", "alerts"), values,
         question=(host.host_id, past.times(view)),
         good_for_s=max(GOOD_FOR_S, window.step_s / 4),
     )  # fmt: skip
@@ -145,7 +164,7 @@ def _nothing(view: View, sources: Sources) -> Slots:
     else:
         words = f"Nothing is known of {view.get('host')!r}. The search finds hosts by their names."
         told = elements.empty("No such host", words)
-    blank = ("note", "tiles", "switch", "legend", "gpus", "events", "exports", "facts")
+    blank = ("note", "tiles", "switch", "legend", "told", "gpus", "events", "exports", "facts")
     return {
         "host-title": {"children": view.get("host")},
         "host-alerts": {"children": told},

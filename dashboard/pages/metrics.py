@@ -13,7 +13,7 @@ from dash.development.base_component import Component
 
 from dashboard import elements
 from dashboard.charts import accelerator as charts
-from dashboard.charts import lanes, series
+from dashboard.charts import conditions, series
 from dashboard.view import Window
 from dashboard.wording import DASH, brief, duration, number
 from telemetry.catalogue import CATALOGUE
@@ -81,7 +81,7 @@ def _metric(metric: Metric, window: Window, grid: charts.Grid, absent: set[str])
     behind_s = (len(values) - 1 - int(np.flatnonzero(~np.isnan(values))[-1])) * window.step_s
     old = window.live and behind_s > max(OLD_S, OLD_STEPS * window.step_s)
     if metric.kind is Kind.BITMASK and metric.name.startswith("clock_event"):
-        shown = lanes.reason_words(newest) or "none"
+        shown = conditions.reason_words(newest) or "none"
     else:
         shown = f"{_said(newest, metric)} {metric.unit}".strip()
     chart = elements.spark(

@@ -140,6 +140,77 @@ order by
     l.started_at desc
 limit 50;
 
+-- name: states
+-- What was not normal of some accelerators in a span of time. Intervals that began in the same step are one row, so that
+-- no more come than a screen shows. Those of one accelerator and subject do not overlap: of all that began before the
+-- span, only the last can reach into it.
+select
+    i.gpu_id,
+    i.subject,
+    i.state,
+    extract(epoch from min(i.started_at))::float8 as started_s,
+    extract(epoch from max(i.ended_at))::float8 as ended_s,
+    bool_or(i.ended_at is null) as is_open,
+    count(*)::integer as times,
+    extract(epoch from sum(
+        least(coalesce(i.ended_at, to_timestamp(%(end_s)s)), to_timestamp(%(end_s)s))
+        - greatest(i.started_at, to_timestamp(%(start_s)s))
+    ))::float8 as lasted_s
+from unnest(%(gpu_ids)s::integer[]) as w (gpu_id)
+cross join (values ('reader'), ('slowdown'), ('health')) as s (subject)
+cross join lateral (
+    (
+        select b.gpu_id, b.subject, b.state, b.started_at, b.ended_at
+        from state_intervals b
+        where b.gpu_id = w.gpu_id
+            and b.subject = s.subject
+            and b.started_at < to_timestamp(%(start_s)s)
+        order by b.started_at desc
+        limit 1
+    )
+    union all
+    (
+        select n.gpu_id, n.subject, n.state, n.started_at, n.ended_at
+        from state_intervals n
+        where n.gpu_id = w.gpu_id
+            and n.subject = s.subject
+            and n.started_at >= to_timestamp(%(start_s)s)
+            and n.started_at < to_timestamp(%(end_s)s)
+    )
+) i
+where i.ended_at is null
+    or i.ended_at >= to_timestamp(%(start_s)s)
+group by
+    i.gpu_id,
+    i.subject,
+    i.state,
+    date_bin(make_interval(secs => %(step_s)s), i.started_at, 'epoch'::timestamptz)
+order by started_s
+limit 10000;
+
+-- name: work
+-- Which work held some accelerators in a span of time, newest first: one row a piece of work and step in which it began.
+select
+    w.source,
+    w.job,
+    w.user_name,
+    array_agg(distinct w.gpu_id) as gpu_ids,
+    array_agg(distinct w.step) as steps,
+    extract(epoch from min(w.started_at))::float8 as started_s,
+    extract(epoch from max(w.ended_at))::float8 as ended_s,
+    bool_or(w.ended_at is null) as is_open
+from workload_intervals w
+where w.gpu_id = any(%(gpu_ids)s::integer[])
+    and w.started_at < to_timestamp(%(end_s)s)
+    and coalesce(w.ended_at, 'infinity') >= to_timestamp(%(start_s)s)
+group by
+    w.source,
+    w.job,
+    w.user_name,
+    date_bin(make_interval(secs => %(step_s)s), w.started_at, 'epoch'::timestamptz)
+order by started_s desc
+limit 400;
+
 -- name: seats
 -- Where a board has been: every seat that ever listed its serial or its UUID, the newest first.
 select

@@ -9,6 +9,7 @@ import pytest
 import sql
 from dashboard.charts import accelerator as charts
 from dashboard.charts import host
+from dashboard.charts.conditions import Condition, Interval
 from dashboard.view import Window
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Group
@@ -53,16 +54,27 @@ def test_a_band_is_closed_around_each_stretch_and_never_crosses_a_gap() -> None:
 
 def test_a_slowdown_that_never_happened_has_no_lane() -> None:
     calm = charts.lanes_of(WINDOW, grid_of(range(60), utilization_gpu_percent=90.0,
-                                           clock_event_reasons_bitmask=0), [])  # fmt: skip
+                                           clock_event_reasons_bitmask=0))  # fmt: skip
     assert [lane.name for lane in calm] == ["state"]
     hot = charts.lanes_of(WINDOW, grid_of(range(60), utilization_gpu_percent=90.0,
-                                          clock_event_reasons_bitmask=0x40), [])  # fmt: skip
+                                          clock_event_reasons_bitmask=0x40))  # fmt: skip
     assert [lane.name for lane in hot] == ["state", "heat"]
+
+
+def test_health_and_slowdowns_that_are_stored_have_lanes_even_where_readings_do_not_show_them() -> (
+    None
+):
+    told = [Interval(7, condition, 100, 101, 1, 1.0)
+            for condition in (Condition.PREDICTED, Condition.BRAKE)]  # fmt: skip
+    busy = grid_of(range(60), utilization_gpu_percent=90.0, reader_status_code=0)
+    assert [lane.name for lane in charts.lanes_of(WINDOW, busy, told)] == [
+        "state", "health", "brake",
+    ]  # fmt: skip
 
 
 def test_an_accelerator_that_tells_nothing_gets_an_empty_panel_and_no_lane() -> None:
     grid = charts.on_grid(WINDOW, [], Group.FAST)
-    assert charts.lanes_of(WINDOW, grid, [])[0].segments == []
+    assert charts.lanes_of(WINDOW, grid)[0].segments == []
     assert all(value is None for trace in charts.figure(WINDOW, grid, None, [])["data"]
                for value in trace["y"])  # fmt: skip
 
@@ -71,10 +83,10 @@ def test_each_accelerator_of_a_host_has_its_lane_even_without_readings() -> None
     row = SimpleNamespace(gpu_id=7, bucket_s=0.0, status=0, reasons=0, load=50.0, sm=None,
                           headroom=30.0, power=500.0, memory=1.0)  # fmt: skip
     found = host.trails(WINDOW, [row], [7, 8])
-    lanes = host.lanes_of(WINDOW, found, [0, 1], [])
+    lanes = host.lanes_of(WINDOW, host.codes_of(WINDOW, found, []), [], {7: 0, 8: 1})
     assert [lane.name for lane in lanes] == ["GPU 0", "GPU 1"]
     assert lanes[0].segments
     assert not lanes[1].segments
-    titles = str(host.figure(WINDOW, found, [0, 1], [])["layout"]["annotations"])
+    titles = str(host.figure(WINDOW, found, {7: 0, 8: 1}, [])["layout"]["annotations"])
     assert "Power" in titles
     assert "SM activity" not in titles

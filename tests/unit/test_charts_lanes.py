@@ -1,14 +1,17 @@
 """State timelines: what counts as what, and where a stretch begins and ends."""
 
 import itertools
+import math
 from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard.charts import lanes
-from dashboard.charts.lanes import LOOKS, Condition, Lane, Segment
+from collector.state_changes import SUBJECTS
+from dashboard.charts import conditions, lanes
+from dashboard.charts.conditions import LOOKS, Condition, Interval
+from dashboard.charts.lanes import Lane, Segment
 from dashboard.view import Window
 from telemetry.records import ReaderStatus
 
@@ -20,7 +23,7 @@ def condition(
     status: float = 0, reasons: float = 0, load: float = 50, headroom: float = 30
 ) -> Condition:
     parts = [np.array([value]) for value in (status, reasons, load, headroom)]
-    return Condition(int(lanes.conditions(*parts)[0]))
+    return Condition(int(conditions.conditions(*parts)[0]))
 
 
 def test_the_gravest_condition_wins() -> None:
@@ -81,6 +84,60 @@ def test_stretches_follow_one_another_and_say_what_the_steps_said(given: list[Co
         assert LOOKS[given[first]] is segment.look
 
 
+def interval(condition: Condition, start_s: float, end_s: float, times: int = 1) -> Interval:
+    return Interval(7, condition, start_s, end_s, times, end_s - start_s)
+
+
+def with_told(*told: Interval, silent: slice = slice(0)) -> list[Segment]:
+    codes = np.full(20, Condition.BUSY, np.int64)
+    codes[silent] = Condition.NO_DATA
+    steps = conditions.with_intervals(codes, told, WINDOW)
+    return lanes.exactly(lanes.stretches(steps, WINDOW), told)
+
+
+def test_a_stored_interval_of_a_second_stays_visible_and_is_told_to_the_second() -> None:
+    found = with_told(interval(Condition.HEAT, 1053.2, 1054.1))
+    assert [(s.start_s, s.end_s, s.look.label) for s in found] == [
+        (1000, 1050, "busy"), (1050, 1060, "slowed by heat"), (1060, 1200, "busy"),
+    ]  # fmt: skip
+    assert found[1].told_s == (1053.2, 1054.1)
+    assert "1053; to @t1054;" in str(lanes.figure(WINDOW, [Lane("x", found)]))
+
+
+def test_what_began_before_the_axis_is_told_with_its_own_beginning() -> None:
+    [segment] = with_told(interval(Condition.FAILED, 200, math.inf))
+    assert (segment.start_s, segment.open, segment.told_s) == (1000, True, (200, 1200))
+
+
+def test_an_interval_says_nothing_of_a_time_in_which_nobody_was_heard() -> None:
+    found = with_told(interval(Condition.LOST, 1050, math.inf), silent=slice(10, 20))
+    assert [s.look.label for s in found] == ["busy", "lost", "no data"]
+    assert not found[1].open or found[1].end_s < WINDOW.end_s
+
+
+def test_many_short_intervals_are_one_stretch_that_counts_them() -> None:
+    found = with_told(
+        interval(Condition.BRAKE, 1050, 1058, 4), interval(Condition.BRAKE, 1060, 1069, 3)
+    )
+    assert [s.look.label for s in found] == ["busy", "power brake", "busy"]
+    assert found[1].more.startswith("7 times")
+
+
+def test_a_slowdown_shows_through_a_standing_memory_error_but_not_through_a_failure() -> None:
+    assert Condition.DEGRADED < Condition.PREDICTED < Condition.HARDWARE
+    assert Condition.HEAT < Condition.FAILED < Condition.LOST
+
+
+def test_every_state_that_the_collector_stores_has_its_condition() -> None:
+    stored = {(s.name, word) for s in SUBJECTS for word in s.words if word != "ok"}
+    assert stored == set(conditions.TOLD)
+
+
+def test_a_state_of_a_newer_collector_is_left_out() -> None:
+    row = SimpleNamespace(subject="reader", state="asleep")
+    assert conditions.intervals([row]) == []
+
+
 def alert(rule: str, started_s: float, resolved_s: float | None) -> SimpleNamespace:
     return SimpleNamespace(
         rule=rule, severity="critical", started_s=started_s, resolved_s=resolved_s
@@ -107,9 +164,9 @@ def test_a_figure_has_a_bar_a_stretch_and_escapes_what_is_not_its_own() -> None:
 
 
 def test_reasons_are_named_and_unknown_bits_are_shown() -> None:
-    assert lanes.reason_words(0x4 | 0x40) == "power cap, heat, by hardware"
-    assert lanes.reason_words(0x1000) == "0x1000"
-    assert lanes.reason_words(NAN) == ""
+    assert conditions.reason_words(0x4 | 0x40) == "power cap, heat, by hardware"
+    assert conditions.reason_words(0x1000) == "0x1000"
+    assert conditions.reason_words(NAN) == ""
 
 
 def test_every_condition_has_its_own_look() -> None:
