@@ -10,8 +10,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from agent.accelerators.nvidia import NvidiaReader
+from agent.beside import Beside, BesideSettings
 from agent.boards import in_process
 from agent.counters import Counters
 from agent.drafts import Identity
@@ -22,6 +24,7 @@ from agent.run import Agent, Parts
 from agent.spool_file import SpoolFile
 from simulator.fleet.facility import SimulatedFacility
 from simulator.fleet.scenario import Change
+from simulator.host_jobs import HostJobs
 from simulator.nvml import faults
 from simulator.nvml.driver import SimulatedDriver
 from simulator.nvml.install import binding_for
@@ -30,6 +33,7 @@ from simulator.nvml.profile import Profile
 from simulator.simulate_settings import SimulateSettings
 from simulator.voice import AGENT_VERSION
 from telemetry.clock import Clock
+from telemetry.metrics import Group
 from telemetry.stop import StopSignal
 
 log = logging.getLogger(__name__)
@@ -76,14 +80,30 @@ def real_hosts(
     Raises:
         ConfigError: another process uses a spool in that folder.
     """
+    with TemporaryDirectory(prefix="fleetgauge-proc-") as procs:
+        yield from _running(chosen, facility, board, spools, Path(procs), clock)
+
+
+def _running(
+    chosen: SimulateSettings,
+    facility: SimulatedFacility,
+    board: Profile,
+    spools: Path,
+    procs: Path,
+    clock: Clock,
+) -> Iterator[None]:
     stop = StopSignal()
     drivers = [
         _make_driver(chosen, facility, host, board, clock) for host in range(chosen.real_hosts)
     ]
+    jobs = [
+        HostJobs(facility, host, driver, procs / str(host)) for host, driver in enumerate(drivers)
+    ]
+    facility.on_work = lambda host: jobs[host].renew() if host < len(jobs) else None
     facility.on_change = lambda change: _pass_on(change, drivers, chosen.hosts_per_rack)
     threads = [
         threading.Thread(
-            target=_make_agent(chosen, facility, host, driver, spools, clock).run,
+            target=_make_agent(chosen, facility, host, driver, spools, procs, clock).run,
             args=(stop,),
             name=f"agent {host}",
             daemon=True,
@@ -117,6 +137,7 @@ def _make_agent(
     host: int,
     driver: SimulatedDriver,
     spools: Path,
+    procs: Path,
     clock: Clock,
 ) -> Agent:
     planned, counters = facility.hosts[host], Counters()
@@ -138,6 +159,15 @@ def _make_agent(
             in_process(NvidiaReader(clock, binding_for(driver)), clock, counters),
             outbox,
             KafkaSink(chosen, clock, counters),
+            beside=lambda put: Beside(
+                # The machine's own kernel log is about other boards.
+                BesideSettings(kernel_log_path="", proc_path=str(procs / str(host))),
+                clock,
+                put,
+                host=planned.name,
+                spool_folder=spools,
+                interval_s={Group.FAST: 1 / chosen.hz, Group.SLOW: 30.0},
+            ),
         ),
         clock,
         counters,

@@ -20,6 +20,7 @@ from telemetry.records import (
     Inventory,
     Place,
     QueueSnapshot,
+    Workloads,
 )
 from telemetry.streams import Stream
 from telemetry.wire import (
@@ -96,8 +97,12 @@ class Voice:
         provider: str = "",
         driver_version: str = "",
         started: bool = True,
+        workloads: Workloads | None = None,
     ) -> "Outgoing":
-        """Return the inventory, after the word that the agent has `started` where it just has."""
+        """Return the inventory, after the word that the agent has `started` where it just has.
+
+        What holds the boards is told with it, where that is known.
+        """
         inventory = Inventory(
             time_us=time_us,
             accelerators=tuple(accelerators),
@@ -107,7 +112,8 @@ class Voice:
             provider=provider,
         )
         start = Event(time_us=time_us, kind=EventKind.AGENT_START, message="simulated host")
-        return self.events([start, inventory] if started else [inventory], time_us)
+        told: list[EventRecord] = [start, inventory] if started else [inventory]
+        return self.events([*told, workloads] if workloads is not None else told, time_us)
 
     def heartbeat(
         self, sent_us: int, sample_interval_ms: int, *more: EventRecord, tick_duration_us: int = 0

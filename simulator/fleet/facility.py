@@ -22,7 +22,7 @@ from simulator.fleet.scenario import Change, Scenario, Schedule
 from simulator.nvml.profile import Profile
 from simulator.voice import Outgoing, Voice
 from telemetry.metrics import Group
-from telemetry.records import Event, ReaderStatus
+from telemetry.records import Event, Holder, ReaderStatus, Workloads
 
 WARM_UP_STEPS = 60
 WARM_UP_STEP_S = 5.0
@@ -88,6 +88,8 @@ class SimulatedFacility:
         """What is asked of each board in the latest tick."""
         self.on_change: Callable[[Change], None] = lambda _change: None
         """Told of each fault that begins or is mended, for hosts that are not packed ones."""
+        self.on_work: Callable[[int], None] = lambda _host: None
+        """Told of each host on which a job begins or ends."""
 
     def start(self, now_us: int) -> Iterator[Outgoing]:
         """Settle jobs and heat, and let each host say hello."""
@@ -95,6 +97,9 @@ class SimulatedFacility:
         self.scheduler.start(now_s)
         for step in range(WARM_UP_STEPS, 0, -1):
             self._advance(now_s - step * WARM_UP_STEP_S, WARM_UP_STEP_S)
+        self.scheduler.take_touched()
+        for host in range(self._plan.hosts):
+            self.on_work(host)
         for host in range(self._first_host, self._plan.hosts):
             yield self._hello(host, now_us)
 
@@ -113,6 +118,10 @@ class SimulatedFacility:
         for host, records in events.items():
             if self._may_speak(host):
                 yield self.voices[host].events(records, now_us)
+        for host in sorted(self.scheduler.take_touched()):
+            self.on_work(host)
+            if self._may_speak(host):
+                yield self.voices[host].events([self._workloads(host, now_us)], now_us)
         yield from self._due_samples(now_us, demand)
         for host in self._due(self._cadence.heartbeat_s):
             yield self.voices[host].heartbeat(now_us, self._interval_ms)
@@ -205,4 +214,24 @@ class SimulatedFacility:
             provider=self._provider,
             driver_version=self._profile.driver_version,
             started=started,
+            workloads=self._workloads(number, now_us),
+        )
+
+    def _workloads(self, host: int, now_us: int) -> Workloads:
+        """Return which jobs hold the boards of a host, as an agent would tell it."""
+        uuids = self.hosts[host].uuids
+        return Workloads(
+            time_us=now_us,
+            holders=tuple(
+                Holder(
+                    accelerator=uuids[board],
+                    source="slurm",
+                    job=str(job.number),
+                    step="0",
+                    user=job.user,
+                    since_us=min(now_us, round(job.started_s * 1e6)),
+                    processes=1,
+                )
+                for board, job in self.scheduler.held(host)
+            ),
         )

@@ -18,7 +18,10 @@ BACKFILL_MAX = 200
 # A job that has waited this many times the mean duration is hardly overtaken any more.
 PATIENCE = 1.5
 WARM_UP_JOBS = 3.0
+JOB_NUMBERS = 10_000_000
 SOURCE = "simulated"
+# Who they are is invented, as all of it is.
+USERS = ("amara", "bjorn", "chiara", "dmitri", "esra", "femi", "greta", "hiro")
 
 # (queue, boards asked for, share of all jobs). Larger sizes are whole hosts; a gang gets whole
 # racks where there are any. Most jobs are small, most boards are in large jobs, as in the cluster
@@ -49,6 +52,7 @@ class Work:
 class Job:
     """One job; it either waits or holds its boards."""
 
+    number: int
     queue: str
     boards: int
     duration_s: float
@@ -56,7 +60,13 @@ class Job:
     rank: float
     phase: float
     slots: NDArray[np.int64] | None = None
+    started_s: float = 0.0
     ends_s: float = 0.0
+
+    @property
+    def user(self) -> str:
+        """Who handed it in: drawn from its number, so that nothing else is drawn differently."""
+        return USERS[self.number * 2_654_435_761 % 2**32 // 2**16 % len(USERS)]
 
 
 class Scheduler:
@@ -73,6 +83,8 @@ class Scheduler:
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
         self._now_s = 0.0
+        self._last_number = 0
+        self._touched: set[int] = set()
         self._arrived = dict.fromkeys(QUEUES, 0)
         self._completed = dict.fromkeys(QUEUES, 0)
         self._counted_since_s = 0.0
@@ -85,6 +97,8 @@ class Scheduler:
         """Begin with the jobs that would be there, had the facility always been running."""
         past_s = WARM_UP_JOBS * self._work.job_mean_s
         self._now_s = now_s - past_s
+        # As much later as a facility is started again, so much higher are its jobs' numbers.
+        self._last_number = int(self._now_s) % JOB_NUMBERS
         step_s = past_s / 60
         for number in range(1, 61):
             self.advance(now_s - past_s + number * step_s)
@@ -96,6 +110,25 @@ class Scheduler:
         self._arrive(now_s)
         self._place(now_s)
         self._now_s = now_s
+
+    def held(self, host: int) -> list[tuple[int, Job]]:
+        """Return the boards of a host that a job holds, each with its job."""
+        first, last = host * self._gpus, (host + 1) * self._gpus
+        return sorted(
+            (
+                (int(slot) - first, job)
+                for job in self._running
+                if job.slots is not None
+                for slot in job.slots
+                if first <= slot < last
+            ),
+            key=lambda pair: pair[0],
+        )
+
+    def take_touched(self) -> set[int]:
+        """Return the hosts on which a job has begun or ended since the last call."""
+        touched, self._touched = self._touched, set()
+        return touched
 
     def snapshots(self, now_s: float, time_us: int) -> list[QueueSnapshot]:
         """Return one snapshot a queue; rates are those since the last call."""
@@ -134,6 +167,7 @@ class Scheduler:
                 self._completed[job.queue] += 1
                 self._taken.reshape(-1)[job.slots] = False
                 self.ranks[job.slots] = 0.0
+                self._touched |= self._hosts_of(job.slots)
         self._running = [job for job in self._running if job.ends_s > now_s]
 
     def _arrive(self, now_s: float) -> None:
@@ -144,8 +178,10 @@ class Scheduler:
         for kind in self._random.choice(len(self._sizes), count, p=shares / shares.sum()):
             queue, boards, _ = self._sizes[kind]
             self._arrived[queue] += 1
+            self._last_number += 1
             self._waiting.append(
                 Job(
+                    number=self._last_number,
                     queue=queue,
                     boards=boards,
                     duration_s=self._draw_duration_s(),
@@ -191,11 +227,15 @@ class Scheduler:
         return math.inf
 
     def _run(self, job: Job, slots: NDArray[np.int64], now_s: float) -> None:
-        job.slots, job.ends_s = slots, now_s + job.duration_s
+        job.slots, job.started_s, job.ends_s = slots, now_s, now_s + job.duration_s
+        self._touched |= self._hosts_of(slots)
         self._taken.reshape(-1)[slots] = True
         self.ranks[slots] = job.rank
         self.phases[slots] = job.phase
         self._running.append(job)
+
+    def _hosts_of(self, slots: NDArray[np.int64]) -> set[int]:
+        return set((slots // self._gpus).tolist())
 
     def _find(self, boards: int) -> NDArray[np.int64] | None:
         """Return free slots: part of the fullest host that fits, or the first whole hosts."""

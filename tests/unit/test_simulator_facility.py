@@ -17,7 +17,15 @@ from telemetry import packing, wire
 from telemetry.catalogue import CATALOGUE
 from telemetry.errors import ConfigError
 from telemetry.metrics import Group
-from telemetry.records import Dropped, Event, EventKind, Heartbeat, Inventory, ReaderStatus
+from telemetry.records import (
+    Dropped,
+    Event,
+    EventKind,
+    Heartbeat,
+    Inventory,
+    ReaderStatus,
+    Workloads,
+)
 from telemetry.streams import Stream
 from telemetry.wire import SamplesHeader
 
@@ -237,3 +245,36 @@ def test_a_bad_scenario_file_stops_the_start(tmp_path: Path, text: str) -> None:
 def test_an_unknown_scenario_names_those_that_exist() -> None:
     with pytest.raises(ConfigError, match="bad-day, healthy, hot-rack"):
         scenario.load("calm")
+
+
+def told_work(messages: Iterable[Outgoing], host: str) -> list[Workloads]:
+    return [
+        record
+        for outgoing in messages
+        if outgoing.stream is Stream.EVENTS and outgoing.voice.host == host
+        for record in wire.decode_events(wire.decode(outgoing.value))
+        if isinstance(record, Workloads)
+    ]
+
+
+def test_each_host_tells_its_jobs_at_the_start_and_whenever_they_change() -> None:
+    facility = make()
+    messages = flat(run(facility, 120))
+    changes = 0
+    for number, host in enumerate(facility.hosts):
+        told = told_work(messages, host.name)
+        assert told[0].time_us == START_US
+        now = {
+            (host.uuids[board], str(job.number)) for board, job in facility.scheduler.held(number)
+        }
+        assert {(holder.accelerator, holder.job) for holder in told[-1].holders} == now
+        changes += len(told) - 1
+    assert changes > 5
+
+
+def test_what_a_facility_says_runs_in_its_queues_is_what_its_hosts_say_is_held() -> None:
+    facility = make()
+    messages = list(facility.start(START_US))
+    held = sum(len(told_work(messages, host.name)[0].holders) for host in facility.hosts)
+    running = facility.scheduler.snapshots(START_US / 1e6, START_US)
+    assert held == sum(snapshot.gpus_running or 0 for snapshot in running) > 0

@@ -92,3 +92,33 @@ def test_the_smallest_facilities_work(hosts: int, gpus: int) -> None:
     made.advance(1e6 + 600)
     running = sum(s.gpus_running or 0 for s in made.snapshots(1e6 + 600, 0))
     assert running == np.count_nonzero(made.ranks) <= hosts * gpus
+
+
+def test_boards_are_held_by_the_jobs_that_load_them() -> None:
+    made = scheduler()
+    loaded = np.flatnonzero(made.ranks)
+    held = {host * GPUS + board: job for host in range(HOSTS) for board, job in made.held(host)}
+    assert sorted(held) == loaded.tolist()
+    assert {held[slot].rank for slot in held} == set(made.ranks[loaded].tolist())
+    assert all(job.started_s <= 1e6 for job in held.values())
+
+
+def test_a_host_is_touched_when_a_job_of_its_own_begins_or_ends_and_only_then() -> None:
+    made = scheduler()
+    made.take_touched()
+    changes = 0
+    for now_s in np.arange(1e6 + 1, 1e6 + 300, 1.0):
+        before = [[(board, job.number) for board, job in made.held(n)] for n in range(HOSTS)]
+        made.advance(float(now_s))
+        after = [[(board, job.number) for board, job in made.held(n)] for n in range(HOSTS)]
+        changed = {n for n in range(HOSTS) if before[n] != after[n]}
+        assert changed <= made.take_touched()
+        changes += len(changed)
+    assert changes > 10
+
+
+def test_numbers_of_jobs_go_on_when_a_facility_is_started_again() -> None:
+    first, later = scheduler(), scheduler(start_s=1e6 + 60)
+    numbers = [job.number for n in range(HOSTS) for _, job in first.held(n)]
+    assert min(job.number for n in range(HOSTS) for _, job in later.held(n)) > min(numbers)
+    assert len({job.user for n in range(HOSTS) for _, job in first.held(n)}) > 3
