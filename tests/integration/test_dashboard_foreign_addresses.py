@@ -13,10 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from websockets.sync.client import connect
-from websockets.typing import Origin
 
 from tests.fix_dashboard_access import as_role
+from tests.fix_live import ask_live, live_line
 from tests.fix_tenants import Site, Tenants
 
 pytestmark = pytest.mark.slow
@@ -51,12 +50,10 @@ class Visitor:
 
     def hear(self, addresses: Iterable[str]) -> Iterator[str]:
         """Yield the first message of each view that is not empty."""
-        uri = self._address.replace("http", "ws") + "/live"
-        origin = Origin(self._address)
-        with connect(uri, origin=origin, additional_headers=self._headers, max_size=None) as line:
+        with live_line(self._address, headers=self._headers) as line:
             for ask, address in enumerate(addresses, 1):
                 path, _, search = address.partition("?")
-                line.send(json.dumps({"path": path, "search": search, "ask": ask}))
+                ask_live(line, path, search, ask=ask)
                 message: dict[str, Any] = {}
                 while message.get("ask") != ask or not message["slots"]:
                     text = line.recv(timeout=PATIENCE_S)

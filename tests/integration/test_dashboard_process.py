@@ -14,10 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.sync.client import connect
-from websockets.typing import Origin
 
 from simulator.services.place import free_port
+from tests.fix_live import ask_live, live_line
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -93,12 +92,11 @@ def wait_until_it_serves(port: int) -> None:
 
 def shown(port: int, searches: list[str]) -> list[str]:
     """What 50 pages are told they look at, each on a socket of its own that is open meanwhile."""
-    uri, origin = f"ws://127.0.0.1:{port}/live", Origin(f"http://127.0.0.1:{port}")
     views = []
     with contextlib.ExitStack() as opened:
         for search in searches:
-            line = opened.enter_context(connect(uri, origin=origin))
-            line.send(json.dumps({"path": "/facility", "search": search}))
+            line = opened.enter_context(live_line(f"http://127.0.0.1:{port}"))
+            ask_live(line, "/facility", search)
             message: dict[str, Any] = json.loads(line.recv(timeout=PATIENCE_S))
             views.append(message["view"])
     return views

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import httpx
 import psycopg
 import pytest
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Origin
+from websockets.sync.client import ClientConnection
 
+from tests.fix_live import live_line
 from tests.fix_tenants import Tenants
 from tests.waiting import until
 
@@ -20,8 +20,7 @@ GOOD = "facility=acme-north&host=acme-north-host-0&gpu=0&incident=1"
 
 
 def line_to(client: httpx.Client) -> ClientConnection:
-    address = str(client.base_url).rstrip("/")
-    return connect(address.replace("http", "ws") + "/live", origin=Origin(address), max_size=None)
+    return live_line(str(client.base_url))
 
 
 def waiting(url: str) -> int:

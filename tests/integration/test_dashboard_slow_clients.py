@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
-from websockets.typing import Origin
 
 from dashboard import connections, guard, live
 from tests.fix_dashboard_serve import Serving
+from tests.fix_live import live_line
 
 NOWHERE = "host=127.0.0.1 port=1 dbname=none"
 LARGE = "/_dash-component-suites/dash/dash-renderer/build/dash_renderer.min.js"
@@ -135,8 +134,7 @@ def test_f38_readers_who_never_read_are_cut_off_and_their_answers_let_go(
 
 
 def test_f38_a_page_that_opens_a_socket_and_says_nothing_is_sent_away(serving: Serving) -> None:
-    uri = serving.address.replace("http", "ws") + "/live"
-    with connect(uri, origin=Origin(serving.address)) as line, pytest.raises(ConnectionClosed) as e:
+    with live_line(serving.address) as line, pytest.raises(ConnectionClosed) as e:
         line.recv(timeout=PATIENCE_S)
     assert e.value.rcvd is not None
     assert e.value.rcvd.code == 4408

@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
-from websockets.typing import Origin
 
 from dashboard.pages import PAGES
 from tests.fix_dashboard_access import ROLES, as_role
+from tests.fix_live import ask_live, live_line
 
 NOWHERE = "host=127.0.0.1 port=1 dbname=none"
 ROUTES = (
@@ -149,10 +148,9 @@ def test_t08_a_method_in_a_header_counts_for_nothing(line: Line) -> None:
 
 
 def socket_code(address: str, origin: str, headers: dict[str, str], path: str) -> int | None:
-    uri = address.replace("http", "ws") + "/live"
     try:
-        with connect(uri, origin=Origin(origin), additional_headers=headers) as line:
-            line.send(json.dumps({"path": path, "search": ""}))
+        with live_line(address, origin=origin, headers=headers) as line:
+            ask_live(line, path)
             line.recv(timeout=30)
     except InvalidStatus as refused:
         return refused.response.status_code

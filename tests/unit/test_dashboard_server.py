@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Origin
+from websockets.sync.client import ClientConnection
 
 from tests.fix_dashboard_serve import Serving
+from tests.fix_live import live_line
 
 # A port where nothing listens: the pages must come up all the same.
 SETTINGS: dict[str, Any] = {
@@ -48,12 +48,6 @@ def client() -> Iterator[httpx.Client]:
     with httpx.Client(base_url=serving.address) as client:
         yield client
     serving.stop()
-
-
-def live_line(client: httpx.Client, origin: str = "") -> ClientConnection:
-    address = str(client.base_url).rstrip("/")
-    uri = f"{address.replace('http', 'ws')}/live"
-    return connect(uri, origin=Origin(origin or address), open_timeout=20)
 
 
 def told(line: ClientConnection) -> dict[str, Any]:
@@ -148,7 +142,7 @@ def test_a_large_body_is_refused(client: httpx.Client) -> None:
 
 
 def test_the_live_line_says_that_it_is_not_live(client: httpx.Client) -> None:
-    with live_line(client) as line:
+    with live_line(str(client.base_url)) as line:
         line.send(json.dumps({"path": "/", "search": "", "ask": 5}))
         message = told(line)
         while "fleet-rows" not in message["slots"]:
@@ -160,7 +154,7 @@ def test_the_live_line_says_that_it_is_not_live(client: httpx.Client) -> None:
 
 def test_a_foreign_page_cannot_open_the_live_line(client: httpx.Client) -> None:
     with pytest.raises(InvalidStatus) as caught:
-        live_line(client, "http://evil.example")
+        live_line(str(client.base_url), origin="http://evil.example")
     assert caught.value.response.status_code == 403
 
 
@@ -168,7 +162,7 @@ def test_a_foreign_page_cannot_open_the_live_line(client: httpx.Client) -> None:
     "text", ["", "{", "[]", '{"path": 5}', '{"path": "/admin"}', '{"path": "/"' + " " * 5000 + "}"]
 )
 def test_an_odd_subscription_closes_the_line(client: httpx.Client, text: str) -> None:
-    with live_line(client) as line:
+    with live_line(str(client.base_url)) as line:
         line.send(text)
         with pytest.raises(ConnectionClosed) as caught:
             line.recv(timeout=20)
@@ -177,7 +171,7 @@ def test_an_odd_subscription_closes_the_line(client: httpx.Client, text: str) ->
 
 
 def test_a_subscription_of_bytes_closes_the_line(client: httpx.Client) -> None:
-    with live_line(client) as line:
+    with live_line(str(client.base_url)) as line:
         line.send(b'{"path": "/"}')
         with pytest.raises(ConnectionClosed) as caught:
             line.recv(timeout=20)
@@ -215,7 +209,7 @@ def test_too_many_viewers_are_told_so(client: httpx.Client) -> None:
     codes = []
     with contextlib.ExitStack() as open_lines:
         for _ in range(2 * SETTINGS["viewers_max"]):
-            line = open_lines.enter_context(live_line(client))
+            line = open_lines.enter_context(live_line(str(client.base_url)))
             line.send(subscription)
             try:
                 told(line)
