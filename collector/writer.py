@@ -15,6 +15,7 @@ from collector.consumer import Partition, Received
 from collector.database import Connection, RefusedDataError
 from collector.intake import Opened, Rejected
 from collector.lanes import Lane
+from collector.refusals import Refusals
 from collector.report import Report
 from collector.settings import CollectorSettings
 from collector.store import Store
@@ -40,6 +41,7 @@ class Writer:
         self._connection = connection
         self._clock = clock
         self._report = report
+        self._refusals = Refusals()
         self.partitions = self._store.partitions
 
     def forget(self) -> None:
@@ -135,14 +137,7 @@ class Writer:
 
     def _count(self, batch: Batch, seconds: float) -> None:
         self._report.count(batch, seconds)
-        if batch.rejected:
-            first = batch.rejected[0]
-            log.warning(
-                "quarantined %d messages, the first for %s: %s",
-                len(batch.rejected),
-                first.reason,
-                first.detail,
-            )
+        self._refusals.note(batch.rejected, self._clock.monotonic_s())
 
 
 def _fresh(records: Sequence[Received], claims: Mapping[Partition, Claim]) -> list[attempts.Entry]:
