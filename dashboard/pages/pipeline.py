@@ -11,8 +11,9 @@ from dashboard import annotations, elements, shell
 from dashboard.broadcast import Slots, Sources
 from dashboard.charts import series
 from dashboard.charts.timeline import Line, Mark, Panel, timeline
+from dashboard.pages import flow
 from dashboard.view import View, Window
-from dashboard.wording import DASH, brief, number, octets, plural, roughly, with_unit
+from dashboard.wording import DASH, brief, number, octets, plural, with_unit
 
 NAME = "Pipeline"
 
@@ -21,8 +22,6 @@ QUERIES = (
     "lost_ranges", "database",
 )  # fmt: skip
 GOOD_FOR_S = 2.0
-COLLECTOR_SILENT_S = 30.0
-LAG_HIGH = 5000
 
 Rows = dict[str, list[Any]]
 
@@ -78,7 +77,7 @@ async def render(view: View, sources: Sources) -> Slots:
     ingest = await sources.history.get(times, max(5.0, window.step_s / 4), ask_ingest)
     marks = await annotations.incident_marks(view, sources, window)
     return {
-        "pipeline-flow": {"children": _flow(rows, sources)},
+        "pipeline-flow": {"children": flow.stations(rows, sources)},
         "pipeline-notes": {"children": _notes(rows)},
         "pipeline-collectors": {"children": _collectors(rows["collectors"], sources.now_s)},
         "pipeline-chart": {"figure": _figure(window, ingest, marks)},
@@ -88,88 +87,6 @@ async def render(view: View, sources: Sources) -> Slots:
         },
         "pipeline-accounts": {"children": _accounts(rows)},
     }
-
-
-def _flow(rows: Rows, sources: Sources) -> list[Component]:
-    """The way of a sample, each station with the one figure that says whether it flows."""
-    agents = rows["agents"]
-    known = sum(row.known for row in agents)
-    heard = sum(row.heard for row in agents)
-    spooled = sum(row.spool_messages or 0 for row in agents)
-    oldest = [row.spool_oldest_s for row in agents if row.spool_oldest_s is not None]
-    behind = sum(row.behind or 0 for row in rows["streams"])
-    left_behind = sum(row.left_behind for row in rows["streams"])
-    alive = [c for c in rows["collectors"] if _is_alive(c, sources.now_s)]
-    waiting = [c for c in rows["collectors"] if c.waiting_for]
-    rate = sum(c.rows_per_second for c in alive)
-    commit = max((c.commit_seconds for c in alive), default=None)
-    [database] = rows["database"]
-    newest = [s for s in sources.picture.time_s.tolist() if s == s]  # noqa: PLR0124 - not NaN
-    return [
-        _station(
-            "Agents",
-            [number(heard), html.Small(f" of {number(known)} heard")],
-            "all heard within a minute" if heard == known else f"{number(known - heard)} silent",
-            "" if known and heard == known else "warn",
-        ),
-        _station(
-            "Spools",
-            [brief(spooled), html.Small(" messages")],
-            ["oldest ", elements.since(min(oldest))] if oldest else "nothing waits on hosts",
-            "warn" if oldest and sources.now_s - min(oldest) > 60 else "",
-        ),
-        _station(
-            "Broker",
-            [brief(behind), html.Small(" behind")],
-            _left_behind(left_behind, sum(c.backlog_per_second for c in alive))
-            or plural(len(rows["streams"]), "topic"),
-            "warn" if behind > LAG_HIGH or left_behind else "",
-        ),
-        _station(
-            "Collectors",
-            [brief(rate), html.Small(" rows/s")],
-            f"waits for {waiting[0].waiting_for}" if waiting else f"{len(alive)} at work",
-            "bad" if not alive else "warn" if waiting else "",
-        ),
-        _station(
-            "Database",
-            octets(database.bytes),
-            f"commit {duration_ms(commit)} · {_tier(database)}",
-            "warn" if database.connections > 0.9 * database.connections_max else "",
-        ),
-        _station(
-            "This page",
-            elements.age(max(newest), 30) if newest else DASH,
-            f"newest sample · {plural(sources.counters['viewers'], 'viewer')}",
-        ),
-    ]
-
-
-def _station(name: str, value: Any, note: Any, tone: str = "") -> Component:
-    return elements.tile(name, value, note, f"station {tone}")
-
-
-def _left_behind(messages: float, per_second: float) -> str:
-    """Say what waits for live messages, and for how long."""
-    if not messages:
-        return ""
-    text = f"live; {brief(messages)} older left behind"
-    return text if per_second <= 0 else f"{text}, {roughly(messages / per_second)}"
-
-
-def duration_ms(seconds: float | None) -> str:
-    """Return a short time in milliseconds."""
-    return DASH if seconds is None else with_unit(seconds * 1000, "ms")
-
-
-def _tier(database: Any) -> str:
-    if database.timescale:
-        return f"TimescaleDB {database.timescale}"
-    return f"PostgreSQL {database.version.split()[0]}"
-
-
-def _is_alive(collector: Any, now_s: float) -> bool:
-    return bool(now_s - collector.reported_s < COLLECTOR_SILENT_S)
 
 
 def _notes(rows: Rows) -> list[Component]:
@@ -213,11 +130,11 @@ def _collectors(rows: list[Any], now_s: float) -> Component:
             [html.B(row.instance), html.Small(f" {row.version}")],
             brief(row.rows_per_second),
             brief(row.rows_stored),
-            duration_ms(row.commit_seconds),
-            brief(sum((row.lag or {}).values())),
+            flow.duration_ms(row.commit_seconds),
+            [brief(sum((row.lag or {}).values())), _catching_up(row)],
             number(row.messages_quarantined),
             _condition(row, now_s),
-            elements.age(row.reported_s, COLLECTOR_SILENT_S),
+            elements.age(row.reported_s, flow.COLLECTOR_SILENT_S),
         ]
         for row in rows
     ]
@@ -228,10 +145,19 @@ def _collectors(rows: list[Any], now_s: float) -> Component:
     return elements.table(columns, shown)
 
 
+def _catching_up(row: Any) -> Component | None:
+    """Return what this collector has left behind and reads beside live messages."""
+    left = sum((row.backlog or {}).values())
+    if not left:
+        return None
+    words = flow.catching_up(left, row.backlog_per_second)
+    return html.Small(words, className="below warned")
+
+
 def _condition(row: Any, now_s: float) -> Component:
     if row.waiting_for:
         return elements.tag(f"waits for {row.waiting_for}", "warn")
-    if not _is_alive(row, now_s):
+    if not flow.is_alive(row, now_s):
         return elements.tag("silent", "bad")
     return elements.tag("storing", "good")
 

@@ -15,6 +15,7 @@ select
     rows_per_second,
     commit_seconds,
     lag,
+    backlog,
     backlog_per_second,
     waiting_for,
     signatures
