@@ -56,7 +56,7 @@ def table(lanes: Sequence[Lane], hidden: int = 0) -> Component:
     head = f"In words: {plural(len(found), 'entry', 'entries')}" if found else "In words"
     return html.Details(
         [html.Summary(head), body, *(html.Small(note, className="below") for note in notes)],
-        className="told",
+        className="in-words",
     )
 
 

@@ -125,7 +125,7 @@
     const name = `${location.pathname.slice(1) || "fleet"} ${title}`.toLowerCase().replace(/[^a-z0-9]+/g, "-");
     const plot = section.querySelector(".js-plotly-plot");
     const canvas = section.querySelector("canvas.mosaic");
-    const table = section.querySelector("table:not(.told table)");
+    const table = section.querySelector("table:not(.in-words table)");
     const page = document.querySelector("h1")?.textContent || "";
     let blob = null;
     if (kind === "csv") blob = csv(table ? fromTable(table) : fromChart(plot));
