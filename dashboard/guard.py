@@ -175,9 +175,7 @@ class Guard:
                 await end(answering)
             await _answer(send, 503, f"there is no answer within {ANSWER_S_MAX:.0f} s")
         finally:
-            for task in (gone, answering):
-                if not task.done():
-                    await end(task)
+            await end(*(task for task in (gone, answering) if not task.done()))
 
     def _is_own_origin(self, scope: Scope) -> bool:
         """Whether a page of ours asks. Browsers send the origin with sockets and changes."""

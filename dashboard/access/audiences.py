@@ -94,5 +94,4 @@ class Audiences:
                         del self._running[audience]
                         await end(each.task)
         finally:
-            for each in self._running.values():
-                await end(each.task)
+            await end(*(each.task for each in self._running.values()))
