@@ -3,8 +3,8 @@
 from html import escape
 
 from dashboard import past
-from dashboard.broadcast import Sources
 from dashboard.charts.marks import Mark
+from dashboard.sources import Sources
 from dashboard.view import View, Window
 
 GOOD_FOR_S = 5.0

@@ -8,21 +8,19 @@ A view that nobody has open costs nothing.
 
 import asyncio
 import contextlib
-import gzip
-import hashlib
 import logging
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-import msgspec
-
+from dashboard.channel import Channel
+from dashboard.frames import Frames, address
 from dashboard.history import History
 from dashboard.maps import Maps
-from dashboard.markup import encode
 from dashboard.pace import Pace
 from dashboard.picture import Picture
+from dashboard.sources import Render, Sources
 from dashboard.view import View
 from dashboard.watch import Source, Watch
 from telemetry.clock import Clock
@@ -33,40 +31,8 @@ log = logging.getLogger(__name__)
 # Something is said at least this often, so that a page can tell a quiet fleet from a dead line.
 SILENCE_S_MAX = 2.0
 LINGER_S = 20.0
-BLOBS_MAX = 256
 # So many frames a viewer is believed to keep; older ones it fetches (`assets/20-frames.js`).
 FRAMES_KEPT = 60
-
-Slots = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(slots=True)
-class Sources:
-    """What a page may look at.
-
-    Attributes:
-        picture: the fleet in memory.
-        now_s: the time of this tick.
-        as_of_s: when the picture was last brought up to date; None before the first time.
-        trouble: why it is not up to date; empty if it is.
-        queries: for what is not in memory.
-        history: remembers answers to such queries.
-        maps: mosaics of the picture.
-        blobs: takes bytes, returns the address under which browsers fetch them.
-    """
-
-    picture: Picture
-    now_s: float
-    as_of_s: float | None
-    trouble: str
-    queries: Source
-    history: History
-    maps: Maps
-    blobs: Callable[[bytes], str]
-    counters: Mapping[str, int]
-
-
-Render = Callable[[View, Sources], Awaitable[Slots]]
 
 
 class Update(NamedTuple):
@@ -79,30 +45,6 @@ class Update(NamedTuple):
 
     frames: Sequence[tuple[str, bytes]]
     message: bytes
-
-
-@dataclass(slots=True)
-class _Channel:
-    """One view while somebody watches it: its slots with the version each last changed in.
-
-    Attributes:
-        frames: addresses of the frames that its slots speak of.
-        envelopes: messages of this tick, by the version that the viewer had seen: most viewers
-            are as far as the others.
-    """
-
-    view: View
-    render: Render
-    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-    slots: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    frames: list[str] = field(default_factory=list)
-    envelopes: dict[int, bytes] = field(default_factory=dict)
-    version: int = 0
-    ticks: int = 0
-    trouble: str = ""
-    viewers: int = 0
-    task: asyncio.Task[None] | None = None
-    rendering: asyncio.Task[None] | None = None
 
 
 class TooManyViewers(FleetgaugeError):  # noqa: N818 - says what it is
@@ -138,8 +80,8 @@ class Broadcaster:
         self._tick_s: float | None = None
         self._viewers_max = viewers_max
         self._views_max = views_max
-        self._channels: dict[View, _Channel] = {}
-        self._blobs: OrderedDict[str, bytes] = OrderedDict()
+        self._channels: dict[View, Channel] = {}
+        self._frames = Frames()
         self._refreshed = asyncio.Event()
 
     @property
@@ -179,7 +121,7 @@ class Broadcaster:
 
     def blob(self, name: str) -> bytes | None:
         """Return gzipped bytes by the last part of their address."""
-        return self._blobs.get(name)
+        return self._frames.get(name)
 
     def sources(self) -> Sources:
         """Return what a page may look at, as of the newest tick."""
@@ -191,7 +133,7 @@ class Broadcaster:
             queries=self._source,
             history=self._history,
             maps=self.maps,
-            blobs=lambda content: f"/frame/{self._keep_blob(content)}",
+            blobs=lambda content: address(self._frames.keep(content)),
             counters=self.counters,
         )
 
@@ -226,27 +168,27 @@ class Broadcaster:
         finally:
             self._leave(channel)
 
-    def _join(self, view: View) -> _Channel:
+    def _join(self, view: View) -> Channel:
         if self.counters["viewers"] >= self._viewers_max:
             raise TooManyViewers(f"{self._viewers_max} pages are already served live")
         channel = self._channels.get(view)
         if channel is None:
             if len(self._channels) >= self._views_max:
                 raise TooManyViewers(f"{self._views_max} different views are already open")
-            channel = _Channel(view, self._pages[view.path])
+            channel = Channel(view, self._pages[view.path])
             channel.task = asyncio.create_task(self._keep_rendering(channel))
             self._channels[view] = channel
         channel.viewers += 1
         self.counters["viewers"] += 1
         return channel
 
-    def _leave(self, channel: _Channel) -> None:
+    def _leave(self, channel: Channel) -> None:
         channel.viewers -= 1
         self.counters["viewers"] -= 1
         if not channel.viewers and channel.rendering is not None:
             channel.rendering.cancel()  # and with it the query that it waits for
 
-    async def _keep_rendering(self, channel: _Channel) -> None:
+    async def _keep_rendering(self, channel: Channel) -> None:
         """Render one view after each refresh until nobody has looked at it for a while."""
         empty_since_s: float | None = None
         while True:
@@ -265,13 +207,13 @@ class Broadcaster:
                 channel.rendering = None
             await refreshed.wait()
 
-    async def _render(self, channel: _Channel) -> None:
+    async def _render(self, channel: Channel) -> None:
         frames: dict[str, None] = {}
 
         def blobs(content: bytes) -> str:
-            name = self._keep_blob(content)
+            name = self._frames.keep(content)
             frames[name] = None
-            return f"/frame/{name}"
+            return address(name)
 
         try:
             slots = await channel.render(channel.view, replace(self.sources(), blobs=blobs))
@@ -286,43 +228,19 @@ class Broadcaster:
             slots = {}
             channel.trouble = "this page has a fault; it is in the dashboard's log"
         async with channel.changed:
-            for name, properties in slots.items():
-                encoded = encode(properties)
-                if channel.slots.get(name, (0, b""))[1] != encoded:
-                    channel.slots[name] = (channel.version + 1, encoded)
-            channel.version += 1
-            channel.ticks += 1
-            channel.envelopes.clear()
+            channel.take(slots)
             channel.changed.notify_all()
 
-    def _envelope(self, channel: _Channel, seen: int) -> bytes:
+    def _envelope(self, channel: Channel, seen: int) -> bytes:
         """Return the message for a viewer that has all up to a version."""
-        if seen in channel.envelopes:
-            return channel.envelopes[seen]
-        fresh = {name: body for name, (n, body) in channel.slots.items() if n > seen}
-        self.counters["slots_sent"] += len(fresh)
-        head = msgspec.json.encode(
-            {
-                "view": channel.view.href(),
-                "now": self._clock.now_us() / 1e6,
-                "as_of": self._watch.as_of_s,
-                "trouble": self.trouble or channel.trouble,
-            }
-        )
-        slots = b",".join(msgspec.json.encode(name) + b":" + body for name, body in fresh.items())
-        message = head[:-1] + b',"slots":{' + slots + b"}}"
-        channel.envelopes[seen] = message
+        head = {
+            "now": self._clock.now_us() / 1e6,
+            "as_of": self._watch.as_of_s,
+            "trouble": self.trouble or channel.trouble,
+        }
+        message, slots = channel.envelope(seen, head)
+        self.counters["slots_sent"] += slots
         return message
-
-    def _keep_blob(self, content: bytes) -> str:
-        name = hashlib.blake2b(content, digest_size=12).hexdigest()
-        if name in self._blobs:
-            self._blobs.move_to_end(name)
-        else:
-            self._blobs[name] = gzip.compress(content, compresslevel=1, mtime=0)
-            while len(self._blobs) > BLOBS_MAX:
-                self._blobs.popitem(last=False)
-        return name
 
     def _say_trouble(self, trouble: str) -> None:
         if trouble != self.trouble:

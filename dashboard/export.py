@@ -14,8 +14,8 @@ from starlette.responses import StreamingResponse
 
 from dashboard import seat
 from dashboard.access.audiences import Audiences
-from dashboard.broadcast import Sources
 from dashboard.past import SAMPLES_SPAN_S_MAX
+from dashboard.sources import Sources
 from dashboard.view import View, Window
 from dashboard.wording import iso
 from telemetry.catalogue import CATALOGUE

@@ -4,7 +4,7 @@ Owns what is looked at and in which order: facilities and racks in memory, hosts
 in the database.
 """
 
-from dashboard.broadcast import Sources
+from dashboard.sources import Sources
 from dashboard.view import View
 
 HITS_MAX = 12

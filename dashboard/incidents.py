@@ -11,7 +11,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import elements
-from dashboard.broadcast import Sources
+from dashboard.sources import Sources
 from dashboard.view import View
 from dashboard.wording import plural
 

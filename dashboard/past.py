@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from dash import html
 from dash.development.base_component import Component
 
-from dashboard.broadcast import Sources
+from dashboard.sources import Sources
 from dashboard.view import STEPS_S, View, Window
 
 # A range of single readings longer than this is cut.

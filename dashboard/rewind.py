@@ -13,8 +13,8 @@ from fastapi import FastAPI, Request, Response
 
 from dashboard import maps, past
 from dashboard.access.audiences import Audiences
-from dashboard.broadcast import Sources
 from dashboard.picture import Picture
+from dashboard.sources import Sources
 from dashboard.states import Codes
 from dashboard.view import View, epoch
 

@@ -12,11 +12,11 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import elements, maps
-from dashboard.broadcast import Sources
 from dashboard.charts.conditions import Look, reason_words
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT, event_tone, event_words
 from dashboard.charts.health import RECOVERY_ACTIONS
 from dashboard.picture import Facility, Host, Picture, Rack
+from dashboard.sources import Sources
 from dashboard.states import SIGHTLESS, State
 from dashboard.view import View
 from dashboard.wording import DASH, with_unit

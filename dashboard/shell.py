@@ -11,10 +11,10 @@ from dash import ClientsideFunction, Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
 from dashboard import elements
-from dashboard.broadcast import Sources
 from dashboard.finder import find
 from dashboard.maps import SIGNALS
 from dashboard.pages import APART
+from dashboard.sources import Sources
 from dashboard.states import State
 from dashboard.view import RANGES_S, View
 from telemetry.errors import RetryableError

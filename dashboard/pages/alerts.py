@@ -10,10 +10,10 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboard import elements, past, seat, shell
-from dashboard.broadcast import Slots, Sources
 from dashboard.charts import alerts as charts
 from dashboard.charts import lanes
 from dashboard.pages import incident
+from dashboard.sources import Slots, Sources
 from dashboard.view import View
 from dashboard.wording import DASH, duration, number, plural, with_unit
 

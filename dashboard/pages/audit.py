@@ -10,7 +10,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import elements, past, shell
-from dashboard.broadcast import Slots, Sources
+from dashboard.sources import Slots, Sources
 from dashboard.view import View
 from dashboard.wording import DASH
 

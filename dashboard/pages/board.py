@@ -9,9 +9,9 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import elements, seat
-from dashboard.broadcast import Sources
 from dashboard.charts.conditions import LOOKS, Interval
 from dashboard.picture import STALE_S_MIN, Host
+from dashboard.sources import Sources
 from dashboard.states import SENTENCES, SIGHTLESS, State
 from dashboard.view import View, Window
 from dashboard.wording import number, share, with_unit

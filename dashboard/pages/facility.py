@@ -9,10 +9,10 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import annotations, elements, incidents, maps, shell
-from dashboard.broadcast import Slots, Sources
 from dashboard.charts import facility as charts
 from dashboard.charts import series
 from dashboard.picture import Facility, Picture
+from dashboard.sources import Slots, Sources
 from dashboard.states import TROUBLED, Codes, State
 from dashboard.summary import Summary, age_limit_s, short_place, summarise
 from dashboard.view import View, Window

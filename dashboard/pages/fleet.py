@@ -11,8 +11,8 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import elements, incidents, maps, shell
-from dashboard.broadcast import Slots, Sources
 from dashboard.charts import series
+from dashboard.sources import Slots, Sources
 from dashboard.states import TROUBLED, State
 from dashboard.summary import Summary, age_limit_s, summarise
 from dashboard.view import View, Window

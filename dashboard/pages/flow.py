@@ -9,7 +9,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboard import elements
-from dashboard.broadcast import Sources
+from dashboard.sources import Sources
 from dashboard.wording import DASH, brief, number, octets, plural, roughly, with_unit
 
 COLLECTOR_SILENT_S = 30.0

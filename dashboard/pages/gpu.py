@@ -10,13 +10,13 @@ from dash.development.base_component import Component
 
 from dashboard import elements, past, seat, shell
 from dashboard import told as told_in_words
-from dashboard.broadcast import Slots, Sources
 from dashboard.charts import accelerator as charts
 from dashboard.charts import conditions, lanes, work
 from dashboard.charts.timeline import Figure
 from dashboard.pages import board, metrics
 from dashboard.past import Past
 from dashboard.picture import Host
+from dashboard.sources import Slots, Sources
 from dashboard.view import STEPS_S, View, Window
 from telemetry.metrics import Group
 

@@ -9,11 +9,11 @@ from dash.development.base_component import Component
 from numpy.typing import NDArray
 
 from dashboard import annotations, chosen, elements, past, seat, shell
-from dashboard.broadcast import Slots, Sources
 from dashboard.charts import health as charts
 from dashboard.charts import series
 from dashboard.past import Past
 from dashboard.picture import Facility, Rack
+from dashboard.sources import Slots, Sources
 from dashboard.states import HEALTHY, LABELS, SENTENCES, TROUBLED, Codes, State
 from dashboard.summary import short_place
 from dashboard.view import View, Window

@@ -12,7 +12,6 @@ from dash.development.base_component import Component
 
 from dashboard import elements, past, seat, shell
 from dashboard import told as told_in_words
-from dashboard.broadcast import Slots, Sources
 from dashboard.charts import conditions, lanes, work
 from dashboard.charts import host as charts
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT
@@ -21,6 +20,7 @@ from dashboard.charts.timeline import Figure
 from dashboard.pages import gpu, rack
 from dashboard.past import Past
 from dashboard.picture import STALE_S_MIN, Host
+from dashboard.sources import Slots, Sources
 from dashboard.states import HEALTHY, LABELS, SIGHTLESS, State
 from dashboard.view import View, Window
 from dashboard.wording import DASH, duration, plural, share, watts, with_unit

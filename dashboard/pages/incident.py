@@ -11,9 +11,9 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import acts, elements, past, seat, shell
-from dashboard.broadcast import Slots, Sources
 from dashboard.charts import alerts as charts
 from dashboard.charts import lanes
+from dashboard.sources import Slots, Sources
 from dashboard.view import STEPS_S, View, Window
 from dashboard.wording import DASH, plural, with_unit
 

@@ -11,9 +11,9 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import chosen, elements, maps, past, rewind, shell
-from dashboard.broadcast import Slots, Sources
 from dashboard.charts import series
 from dashboard.picture import Facility, Rack
+from dashboard.sources import Slots, Sources
 from dashboard.states import HEALTHY, LABELS, SIGHTLESS, Codes, State
 from dashboard.view import View, Window
 from dashboard.wording import DASH, number, plural, share, watts, with_unit

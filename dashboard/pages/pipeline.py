@@ -8,10 +8,10 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboard import annotations, elements, shell
-from dashboard.broadcast import Slots, Sources
 from dashboard.charts import series
 from dashboard.charts.timeline import Line, Mark, Panel, timeline
 from dashboard.pages import flow
+from dashboard.sources import Slots, Sources
 from dashboard.view import View, Window
 from dashboard.wording import DASH, brief, number, octets, plural, with_unit
 

@@ -7,10 +7,10 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import annotations, elements, past, shell
-from dashboard.broadcast import Slots, Sources
 from dashboard.charts import queues as charts
 from dashboard.charts import series
 from dashboard.charts.queues import Measure, Parts
+from dashboard.sources import Slots, Sources
 from dashboard.summary import QUEUE_STALE_S, backlog
 from dashboard.view import View, Window
 from dashboard.wording import DASH, brief, drain_words, duration, plural, roughly, with_unit

@@ -12,10 +12,10 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import annotations, chosen, elements, maps, past, seat, shell
-from dashboard.broadcast import Slots, Sources
 from dashboard.charts import rack as charts
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT
 from dashboard.picture import STALE_S_MIN, Host, Rack
+from dashboard.sources import Slots, Sources
 from dashboard.states import HEALTHY, LABELS, SIGHTLESS, TROUBLED, Codes, State
 from dashboard.summary import short_place
 from dashboard.view import View

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from dash import dcc, html
 
-from dashboard.broadcast import Broadcaster, Slots, Sources, TooManyViewers
+from dashboard.broadcast import Broadcaster, TooManyViewers
 from dashboard.markup import encode
 from dashboard.settings import DashboardSettings
+from dashboard.sources import Slots, Sources
 from dashboard.view import View
 from telemetry.clock import SystemClock
 from telemetry.errors import RetryableError

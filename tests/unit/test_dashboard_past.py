@@ -4,8 +4,8 @@ import asyncio
 from typing import Any, cast
 
 from dashboard import past
-from dashboard.broadcast import Sources
 from dashboard.history import History
+from dashboard.sources import Sources
 from dashboard.view import View, Window
 from telemetry.errors import RetryableError
 
