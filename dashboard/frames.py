@@ -8,6 +8,8 @@ import hashlib
 from collections import OrderedDict
 
 FRAMES_MAX = 256
+# As `assets/20-frames.js` expects before a frame that comes over the live line.
+NAME_LETTERS = 24
 
 
 def address(name: str) -> str:
@@ -27,7 +29,8 @@ class Frames:
 
     def keep(self, content: bytes) -> str:
         """Keep bytes and return their name."""
-        name = hashlib.blake2b(content, digest_size=12).hexdigest()
+        # SHA-256 is an instruction of the processor, and three times as quick as BLAKE2b.
+        name = hashlib.sha256(content).hexdigest()[:NAME_LETTERS]
         if name in self._kept:
             self._kept.move_to_end(name)
         else:

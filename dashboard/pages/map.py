@@ -14,7 +14,7 @@ from dashboard import chosen, elements, maps, past, rewind, shell
 from dashboard.charts import series
 from dashboard.picture import Facility, Rack
 from dashboard.sources import Slots, Sources
-from dashboard.states import HEALTHY, LABELS, SIGHTLESS, Codes, State
+from dashboard.states import HEALTHY, LABELS, SIGHTLESS, Codes, count
 from dashboard.view import View, Window
 from dashboard.wording import DASH, number, plural, share, watts, with_unit
 
@@ -148,9 +148,9 @@ async def _scrub(
 def _counts(own: Codes) -> Component:
     return html.Div(
         [
-            html.Span([html.B(number(int((own == state).sum()))), f" {LABELS[state]}"])
-            for state in State
-            if (own == state).any()
+            html.Span([html.B(number(accelerators)), f" {LABELS[state]}"])
+            for state, accelerators in count(own).items()
+            if accelerators
         ],
         className="legend counts",
     )
