@@ -3,6 +3,7 @@
 Owns the second reader's life, and when a live lane that has fallen behind is split anew.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 
 from collector.backlog import BacklogReader
@@ -13,11 +14,15 @@ from collector.writer import Writer
 from telemetry.clock import Clock
 from telemetry.errors import RetryableError
 
+log = logging.getLogger(__name__)
+
 # A live lane that is behind may still be catching up; one that is behind for so long is not.
 BEHIND_S_MAX = 30.0
 # The live lane waits for no more than this while the broker is asked for more of the backlog.
 POLL_S = 0.05
 GATHER_S_MAX = 1.0
+# A reader that finds nothing for so long, where something is left, is replaced: it may be at fault.
+SILENT_S_MAX = 30.0
 
 
 class CatchUp:
@@ -28,6 +33,7 @@ class CatchUp:
         self._clock = clock
         self._reader: BacklogReader | None = None
         self._behind_since_s: float | None = None
+        self._silent_since_s: float | None = None
 
     def is_wanted(self, claims: Mapping[Partition, Claim]) -> bool:
         """Whether there is a backlog to store."""
@@ -69,6 +75,7 @@ class CatchUp:
                 return 0  # the next turn claims, and they are read again
             if not records:
                 self._pass_over(self._reader, writer, claims)
+            self._note_silence(is_silent=not records)
         except RetryableError:
             self.close()
             raise
@@ -83,9 +90,19 @@ class CatchUp:
 
     def close(self) -> None:
         """Let go of the second reader."""
-        reader, self._reader = self._reader, None
+        reader, self._reader, self._silent_since_s = self._reader, None, None
         if reader is not None:
             reader.close()
+
+    def _note_silence(self, *, is_silent: bool) -> None:
+        now_s = self._clock.monotonic_s()
+        if not is_silent:
+            self._silent_since_s = None
+        elif self._silent_since_s is None:
+            self._silent_since_s = now_s
+        elif now_s - self._silent_since_s > SILENT_S_MAX:
+            log.warning("nothing of the backlog has come for %.0f s: a new reader", SILENT_S_MAX)
+            self.close()
 
     def _is_live_behind(self, claims: Mapping[Partition, Claim]) -> bool:
         most = self._settings.backlog_split_messages
