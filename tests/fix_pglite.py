@@ -29,7 +29,7 @@ class LoneShelf(Shelf):
 
 @pytest.fixture
 def copies_are_inserted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for user in ("collector.store", "collector.copy_samples"):
+    for user in ("collector.copy_samples", "collector.books", "collector.merges"):
         monkeypatch.setattr(f"{user}.copy_rows", insert_rows)
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from tests.fix_services import SERVICES
 from tests.torture import schedule
-from tests.torture.torment import DRAIN_S, torment
+from tests.torture.torment import torment
+from tests.torture.waiting import PATIENCE_S
 
 SECONDS = 25.0
 SEED = int(os.environ.get("FLEETGAUGE_TORTURE_SEED", str(random.randrange(10**6))))
@@ -19,7 +20,7 @@ SEED = int(os.environ.get("FLEETGAUGE_TORTURE_SEED", str(random.randrange(10**6)
 
 @pytest.mark.slow
 @pytest.mark.torture
-@pytest.mark.timeout(SECONDS + 4 * DRAIN_S + 120)
+@pytest.mark.timeout(SECONDS + 4 * PATIENCE_S + 120)
 @pytest.mark.parametrize("stack", ["light", *(["full"] if SERVICES == "all" else [])])
 def test_what_was_kept_is_stored_once_while_everything_is_killed(
     stack: str, tmp_path: Path

@@ -1,8 +1,8 @@
 """Kill, freeze, cut and rewind by seed: `make torture SEED=7 SECONDS=60 RUNS=20 PARALLEL=2`.
 
 Each run has a schedule that follows from its seed, and an independent tally. One line of JSON a run
-goes to the log; the exit code is 1 if any run failed. A failed run leaves its folder (the programs'
-logs, spools and tallies) and names it.
+goes to the log; the exit code is not 0 if any run failed. A failed run leaves its folder (the
+programs' logs, spools and tallies) and names it. A mutant has RUNS seeds to be caught in.
 """
 
 import argparse
@@ -25,6 +25,8 @@ from tests.torture.torment import torment
 LOG = REPOSITORY / "torture.jsonl"
 # Beside its seconds a run may take this long: services, drain, second reading.
 OVERHEAD_S = 900
+# What a run ends with whose verdict is that something is wrong; 1 is a harness that broke.
+FAILED = 3
 
 
 def main() -> int:
@@ -32,7 +34,11 @@ def main() -> int:
     if arguments.runs == 1 and not arguments.mutants:
         return _one(arguments)
     with ThreadPoolExecutor(arguments.parallel) as pool:
-        codes = list(pool.map(_child, _commands(arguments)))
+        if arguments.mutants:
+            caught = list(pool.map(lambda mutant: _catch(arguments, mutant), mutants.NAMES))
+            print(f"{len(caught)} mutants, {caught.count(False)} survived; {arguments.log}")
+            return 0 if all(caught) else 1
+        codes = list(pool.map(_child, _commands(arguments, arguments.mutant)))
     failed = sum(code != 0 for code in codes)
     print(f"{len(codes)} runs, {failed} failed; {arguments.log}")
     return 1 if failed else 0
@@ -71,26 +77,31 @@ def _one(arguments: argparse.Namespace) -> int:
     print(line)
     if verdict.problems:
         print("\n".join(verdict.problems), f"everything is in {folder}", sep="\n")
-        return 1
+        return FAILED
     shutil.rmtree(folder)
     return 0
 
 
-def _commands(arguments: argparse.Namespace) -> Iterator[list[str]]:
+def _catch(arguments: argparse.Namespace, mutant: str) -> bool:
+    """Return whether one of the seeds catches a mutant; those after it are not run."""
+    caught = any(_child(command) == FAILED for command in _commands(arguments, mutant))
+    print(f"{'caught' if caught else 'SURVIVED'}: {mutant}", flush=True)
+    return caught
+
+
+def _commands(arguments: argparse.Namespace, mutant: str) -> Iterator[list[str]]:
     """Yield the command of each run; every run has a process of its own."""
-    wanted = mutants.NAMES if arguments.mutants else [arguments.mutant]
-    for mutant in wanted:
-        for seed in range(arguments.seed, arguments.seed + arguments.runs):
-            yield [
-                sys.executable,
-                "-m",
-                "tests.torture",
-                f"--seed={seed}",
-                f"--seconds={arguments.seconds}",
-                f"--stack={arguments.stack}",
-                f"--log={arguments.log}",
-                f"--mutant={mutant}",
-            ]
+    for seed in range(arguments.seed, arguments.seed + arguments.runs):
+        yield [
+            sys.executable,
+            "-m",
+            "tests.torture",
+            f"--seed={seed}",
+            f"--seconds={arguments.seconds}",
+            f"--stack={arguments.stack}",
+            f"--log={arguments.log}",
+            f"--mutant={mutant}",
+        ]
 
 
 def _child(command: list[str]) -> int:

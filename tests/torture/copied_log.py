@@ -1,6 +1,6 @@
-"""The log's own content once more: every message is appended to its partition again.
+"""The log from outside: where it ends, and every message appended to its partition again.
 
-What a mirror, a restored broker or a producer that forgot does. Owns its two clients.
+The latter is what a mirror, a restored broker or a producer that forgot does. Owns its clients.
 """
 
 import contextlib
@@ -14,6 +14,14 @@ TIMEOUT_S = 20.0
 MESSAGE_BYTES_MAX = 1 << 22
 
 
+def ends(bootstrap: str, prefix: str) -> dict[tuple[str, int], int]:
+    """Return where the logs of the three topics end, by topic and partition."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    with contextlib.closing(consumer):
+        found = consumer.end_offsets(_partitions(consumer, prefix))
+        return {(part.topic, part.partition): end for part, end in found.items()}
+
+
 def append_again(bootstrap: str, prefix: str) -> int:
     """Append what the three topics hold to themselves, and return how many messages that was."""
     consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
@@ -24,11 +32,7 @@ def append_again(bootstrap: str, prefix: str) -> int:
         max_request_size=MESSAGE_BYTES_MAX,
     )
     with contextlib.closing(consumer), contextlib.closing(producer):
-        parts = [
-            TopicPartition(topic, number)
-            for topic in (f"{prefix}.{stream}" for stream in Stream)
-            for number in sorted(consumer.partitions_for_topic(topic) or ())
-        ]
+        parts = _partitions(consumer, prefix)
         consumer.assign(parts)
         consumer.seek_to_beginning(*parts)
         ends = consumer.end_offsets(parts)
@@ -44,3 +48,11 @@ def append_again(bootstrap: str, prefix: str) -> int:
         for future in futures:
             future.get(timeout=TIMEOUT_S)
     return len(found)
+
+
+def _partitions(consumer: KafkaConsumer, prefix: str) -> list[TopicPartition]:
+    return [
+        TopicPartition(topic, number)
+        for topic in (f"{prefix}.{stream}" for stream in Stream)
+        for number in sorted(consumer.partitions_for_topic(topic) or ())
+    ]

@@ -7,7 +7,6 @@ the agents' mistakes are applied by `tallying_agent.py`. Nothing here is reachab
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,29 +66,44 @@ def offsets_are_committed_first() -> None:
 
 
 def an_unknown_commit_counts_as_done() -> None:
-    """After a commit whose outcome is not known, reading goes on behind it."""
+    """After a commit whose outcome is not known, reading goes on behind it, in both lanes."""
     original, claim = store.Store._write, claims._claim
-    believed: dict[tuple[str, int], int] = {}
+    believed: dict[tuple[str, int], lanes.Lanes] = {}
 
     def careless(self: store.Store, batch: Batch, moves: Sequence[Move]) -> None:
-        believed.update(
-            {(m.claim.topic_id, m.partition.number): m.lanes.next_offset for m in moves}
-        )
+        believed.update({(m.claim.topic_id, m.partition.number): m.lanes for m in moves})
         original(self, batch, moves)
 
     def ahead(connection: Connection, held: Any, **options: Any) -> Claim:
         claimed = claim(connection, held, **options)
-        offset = believed.get((claimed.topic_id, held.partition.number), 0)
-        if offset > claimed.lanes.next_offset:
+        said = believed.get((claimed.topic_id, held.partition.number))
+        if said is not None:
+            claimed.lanes = _without_stored(claimed.lanes, said)
             connection.execute(
-                "update stream_offsets set next_offset = %s where topic_id = %s and partition = %s",
-                [offset, claimed.topic_id, held.partition.number],
+                "update stream_offsets set next_offset = %s, backlog = %s::int8multirange"
+                " where topic_id = %s and partition = %s",
+                [
+                    claimed.lanes.next_offset,
+                    claims.backlog_text(claimed.lanes),
+                    claimed.topic_id,
+                    held.partition.number,
+                ],
             )
-            claimed.lanes = replace(claimed.lanes, next_offset=offset)
         return claimed
 
     _replace(store.Store, "_write", careless)
     _replace(claims, "_claim", ahead)
+
+
+def _without_stored(found: lanes.Lanes, said: lanes.Lanes) -> lanes.Lanes:
+    """Return where a partition stands if what `said` takes for stored is stored, too."""
+    waiting = [
+        lanes.Span(offset, offset + 1)
+        for span in found.backlog
+        for offset in range(*span)
+        if offset >= said.next_offset or any(s.first <= offset < s.end for s in said.backlog)
+    ]
+    return lanes.Lanes(max(found.next_offset, said.next_offset), tuple(lanes._joined(waiting)))
 
 
 def marks_outlive_a_failure() -> None:
@@ -97,18 +111,21 @@ def marks_outlive_a_failure() -> None:
     _replace(writer.Writer, "forget", lambda self: None)
 
 
-def the_fence_is_open() -> None:
-    """A collector stores whether or not its partition and offset are still its own."""
+def nobody_is_fenced() -> None:
+    """A collector stores whether or not its partitions and its hosts' marks are still its own.
+
+    Either guard alone is enough: with the fence open, whoever has lost a partition fails at marks
+    that the new owner has changed, or is the first to store and makes the new owner fail.
+    """
     statements = dict(books._BOOKS)
-    text = statements["move_offsets"]
-    for condition in (
-        "and kept.next_offset = moved.expected",
-        "and kept.backlog = moved.expected_backlog::int8multirange",
-        "and kept.owner_epoch <= moved.owner_epoch",
+    for name, condition in (
+        ("move_offsets", "and kept.next_offset = moved.expected"),
+        ("move_offsets", "and kept.backlog = moved.expected_backlog::int8multirange"),
+        ("move_offsets", "and kept.owner_epoch <= moved.owner_epoch"),
+        ("move_marks", "and kept.version = moved.version"),
     ):
-        assert condition in statements["move_offsets"]
-        statements["move_offsets"] = statements["move_offsets"].replace(condition, "")
-    assert len(statements["move_offsets"]) < len(text)
+        assert condition in statements[name]
+        statements[name] = statements[name].replace(condition, "")
     _replace(books, "_BOOKS", statements)
 
 
@@ -150,8 +167,8 @@ def sent_counts_as_confirmed(outbox: "TallyingOutbox") -> None:
     """The agent forgets a message when it has handed it to the client, not when it is confirmed."""
     original = outbox.pending
 
-    def careless(*arguments: Any) -> Any:
-        found = original(*arguments)
+    def careless(*arguments: Any, **options: Any) -> Any:
+        found = original(*arguments, **options)
         outbox.confirm([slot for slot, _ in found])
         return found
 
@@ -178,7 +195,7 @@ COLLECTORS: dict[str, Callable[[], None]] = {
         offsets_are_committed_first,
         an_unknown_commit_counts_as_done,
         marks_outlive_a_failure,
-        the_fence_is_open,
+        nobody_is_fenced,
         what_is_left_behind_is_forgotten,
         missing_becomes_zero,
         the_log_is_joined_at_its_end,

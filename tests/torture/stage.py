@@ -74,6 +74,11 @@ class Stage:
         """The database, past all proxies."""
         return self.database.address
 
+    @property
+    def broker_address(self) -> str:
+        """The way to the broker that all clients take."""
+        return self._broker_proxy.address
+
     def begin(self, fault: Fault) -> None:
         """Let a fault happen."""
         self._do(f"begin_{fault.kind.name}", fault)

@@ -72,3 +72,8 @@ def compare(tally: Tally, stored: Mapping[Row, int]) -> Comparison:
         twice=sorted((row for row, times in stored.items() if times > 1), key=repr),
         invented=sorted(stored.keys() - tally.intended, key=repr),
     )
+
+
+def hosts_since(rows: Iterable[Row], since_us: int) -> set[str]:
+    """Return the hosts that have samples of a later time (µs since 1970) among the rows."""
+    return {str(row[1]) for row in rows if row[0] == "samples" and int(row[2] or 0) > since_us}

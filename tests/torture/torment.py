@@ -11,16 +11,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from tests.torture import books, programs
 from tests.torture.schedule import Schedule
 from tests.torture.stage import Stage
-from tests.torture.tally import Tally, compare
+from tests.torture.tally import Tally, compare, hosts_since
+from tests.torture.waiting import PATIENCE_S, are_stored, holds
 
-DRAIN_S = 120.0
 CALM_LAST_S = 2.0
-POLL_S = 1.0
 COLLECTOR_KIBIBYTES_MAX = 512 * 1024
 SESSIONS_A_COLLECTOR_MAX = 3
 SPOOL_ROUNDS_MAX = 3
@@ -124,15 +121,17 @@ def _judge(stage: Stage, folder: Path, verdict: Verdict) -> Iterator[str]:
     if ended:
         yield from ended
         return
-    if _wait(lambda: _is_fresh(stage, healed_us)):
+    if holds(lambda: _is_fresh(stage, healed_us)):
         verdict.fresh_s = round(time.monotonic() - healed_s, 1)
     else:
-        yield f"no row that was issued after the faults is stored after {DRAIN_S:.0f} s"
+        yield f"no row that was issued after the faults is stored after {PATIENCE_S:.0f} s"
     problems: list[str] = []
     tally = _drain(stage, folder, problems)
     yield from problems
     verdict.drain_s = round(time.monotonic() - healed_s, 1)
     yield from _compare(stage, tally, verdict)
+    if verdict.mutant and verdict.lost + verdict.twice + verdict.invented:
+        return  # it is caught
     yield from _account(stage)
     yield from _read_again(stage, tally)
     yield from programs.failures(stage.collectors)
@@ -149,22 +148,21 @@ def _judge(stage: Stage, folder: Path, verdict: Verdict) -> Iterator[str]:
 def _drain(stage: Stage, folder: Path, problems: list[str]) -> Tally:
     """Stop the agents, wait until what they have kept is stored, and return the tally."""
 
-    for _ in range(SPOOL_ROUNDS_MAX):
+    for round_ in range(SPOOL_ROUNDS_MAX):
         for agent in stage.agents:
             agent.start()
-        _wait_until_stored(stage, read_tally(stage, folder))
+        comes = are_stored(stage, read_tally(stage, folder).kept, agents_run=True)
         for agent in stage.agents:
             code = agent.terminate()
             if code != 0:
                 problems.append(f"{agent.name} was asked to end, and ended with {code}")
         # What an agent could not send while it ended is in its spool, and the next one sends it.
-        if _wait_until_stored(stage, read_tally(stage, folder)):
+        # What two of them have not brought, no third one brings.
+        if not comes and round_ > 0:
+            break
+        if comes and are_stored(stage, read_tally(stage, folder).kept, agents_run=False):
             break
     return read_tally(stage, folder)
-
-
-def _wait_until_stored(stage: Stage, tally: Tally) -> bool:
-    return _wait(lambda: tally.kept <= books.stored(stage.url).keys())
 
 
 def _compare(stage: Stage, tally: Tally, verdict: Verdict) -> Iterator[str]:
@@ -182,7 +180,7 @@ def _compare(stage: Stage, tally: Tally, verdict: Verdict) -> Iterator[str]:
 
 def _account(stage: Stage) -> Iterator[str]:
     """Hold the product's own books against each other."""
-    _wait(lambda: not list(books.contradictions(stage.url)), 20.0)
+    holds(lambda: not list(books.contradictions(stage.url)), 20.0)
     yield from books.contradictions(stage.url)
     sessions = books.sessions(stage.url)
     if sessions > SESSIONS_A_COLLECTOR_MAX * len(stage.collectors):
@@ -197,7 +195,7 @@ def _read_again(stage: Stage, tally: Tally) -> Iterator[str]:
     books.rewind(stage.url)
     for program in stage.collectors:
         program.start()
-    if not _wait(lambda: books.offsets(stage.url) == ends):
+    if not holds(lambda: books.offsets(stage.url) == ends):
         yield f"the log is not read again: {books.offsets(stage.url)} of {ends}"
     after = books.checksums(stage.url)
     changed = {t: (before[t], after[t]) for t in before if before[t] != after[t]}
@@ -209,9 +207,7 @@ def _read_again(stage: Stage, tally: Tally) -> Iterator[str]:
 
 
 def _is_fresh(stage: Stage, since_us: int) -> bool:
-    stored = books.stored(stage.url)
-    hosts = {row[1] for row in stored if row[0] == "samples" and int(row[2] or 0) > since_us}
-    return hosts == {agent.name for agent in stage.agents}
+    return hosts_since(books.stored(stage.url), since_us) == {a.name for a in stage.agents}
 
 
 def read_tally(stage: Stage, folder: Path) -> Tally:
@@ -221,18 +217,6 @@ def read_tally(stage: Stage, folder: Path) -> Tally:
         lines = (folder / f"{agent.name}.tally").read_text().splitlines()
         tally.read(agent.name, lines)
     return tally
-
-
-def _wait(is_so: Callable[[], bool], patience_s: float = DRAIN_S) -> bool:
-    end_s = time.monotonic() + patience_s
-    while time.monotonic() < end_s:
-        try:
-            if is_so():
-                return True
-        except psycopg.OperationalError:
-            pass  # it is just starting
-        time.sleep(POLL_S)
-    return False
 
 
 def _commit() -> str:

@@ -3,11 +3,16 @@
 import json
 import subprocess
 import sys
+from typing import cast
 
 import pytest
 
+from telemetry.streams import Stream
+from tests.fix_agent import MakeOutbox, make_tick
 from tests.torture import mutants, schedule
-from tests.torture.tally import Row, Tally, compare
+from tests.torture.tally import Row, Tally, compare, hosts_since
+from tests.torture.tallying_agent import TallyingOutbox
+from tests.torture.waiting import STILL_S, Stillness
 
 A: Row = ("samples", "host-0", 5, 0, 700)
 B: Row = ("samples", "host-0", 5, 1, None)
@@ -98,3 +103,30 @@ def test_a_mutants_schedule_has_nothing_that_makes_its_losses_good() -> None:
     assert set(plan.by_kind()) - kinds <= set(schedule.REWINDS)
     assert kinds
     assert not kinds & set(schedule.REWINDS)
+
+
+def test_rows_are_given_up_only_when_the_log_was_read_past_its_end_for_a_while() -> None:
+    still, log = Stillness(), ("torture.samples", 0)
+    still.begin(3, now_s=100.0, ends={log: 7})
+    later_s = 100.0 + STILL_S
+    assert not still.is_final(later_s - 1, {log: 7})
+    assert not still.is_final(later_s, {log: 6})
+    assert not still.is_final(later_s, {})
+    assert still.is_final(later_s, {log: 7})
+    still.begin(2, now_s=later_s, ends={log: 9})
+    assert not still.is_final(later_s + 1, {log: 9})
+
+
+def test_hosts_that_are_fresh_are_those_with_samples_of_later() -> None:
+    assert hosts_since([A, C], 4) == {"host-0"}
+    assert hosts_since([A, C], 5) == set()
+
+
+def test_an_agent_that_takes_sent_for_confirmed_forgets_what_it_hands_out(
+    make_outbox: MakeOutbox,
+) -> None:
+    outbox = make_outbox()
+    mutants.sent_counts_as_confirmed(cast("TallyingOutbox", outbox))
+    outbox.write([make_tick(urgent=True)])
+    assert len(outbox.pending(Stream.SAMPLES, 5, frozenset(), backlog=1)) == 1
+    assert outbox.pending(Stream.SAMPLES, 5, frozenset(), backlog=1) == []
