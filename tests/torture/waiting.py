@@ -35,6 +35,13 @@ def holds(is_so: Callable[[], bool], patience_s: float = PATIENCE_S) -> bool:
     return False
 
 
+def is_read(stage: Stage) -> bool:
+    """Whether all that is in the logs is stored, what no tally knows of included."""
+    read = books.offsets(stage.url)
+    ends = copied_log.ends(stage.broker_address, PREFIX)
+    return all(read.get(log, 0) >= end for log, end in ends.items())
+
+
 @dataclass(slots=True)
 class Stillness:
     """Whether missing rows may still come.
