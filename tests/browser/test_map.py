@@ -1,4 +1,4 @@
-"""The map's tools in a real browser: the brush that chooses racks, the scrubber that goes back."""
+"""The map in a real browser: where its cells lie, the brush that chooses racks, the scrubber."""
 
 import re
 import time
@@ -6,7 +6,8 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.fix_dashboard_stage import Stage, Visit, wait_until
+from tests.fix_browser import MakePage
+from tests.fix_dashboard_stage import Stage, Visit, go, show, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -66,3 +67,86 @@ def test_a_time_past_is_drawn_from_the_rollups(visit: Visit, stage: Stage) -> No
     expect(page.locator("#map-note")).to_contain_text("States are not kept by the minute")
     page.locator("#map-cells canvas").hover(position={"x": 12, "y": 30})
     expect(page.locator("#tip")).to_contain_text(re.compile(r"mean of each rack\s+\d+ %"))
+
+
+# Maps of a fleet that is not there, in several sizes of the window and dots a pixel: what of the
+# width they fill, and what is wrong with where their cells lie.
+ARRANGED = """([facilities, racks, width, height, scale]) => {
+  const ids = [...Array(racks).keys()];
+  const groups = [...Array(facilities).keys()].map((n) => (
+    { label: `F${n}`, absent: 0, racks: ids.map((id) => ["r", n * racks + id, 8, 8]) }));
+  const [w, h] = [Math.floor(width * scale), Math.floor(height * scale)];
+  const room = { width: w, height: h, head: 17, scale };
+  const { placed } = fleetgauge.arrange({ groups }, room);
+  const taken = new Uint8Array(room.width * 8192);
+  const told = { cells: 0, wide: 0, twice: 0, outside: 0, right: 0, filled: 0 };
+  for (const { x, y, cols, rows, wide, high, start } of placed) {
+    if (start !== told.cells) told.outside += 1;
+    told.cells += cols * rows;
+    if (wide < high || wide > 2 * high) told.wide += 1;
+    if (x < 0 || x + cols * wide > room.width || y + rows * high > 8192) told.outside += 1;
+    told.right = Math.max(told.right, x + cols * wide);
+    for (let down = y; down < y + rows * high; down += 1) {
+      for (let across = x; across < x + cols * wide; across += 1) {
+        told.twice += taken[down * room.width + across];
+        taken[down * room.width + across] = 1;
+      }
+    }
+  }
+  told.filled = told.right / room.width;
+  return told;
+}"""
+
+
+def test_220000_accelerators_fill_the_width_and_none_lies_on_another(visit: Visit) -> None:
+    page = visit("/audit")
+    for room in (
+        (1386, 560, 1), (1860, 740, 1), (358, 480, 1), (358, 480, 3), (1386, 560, 1.25)
+    ):  # fmt: skip
+        told = page.evaluate(ARRANGED, [5, 687, *room])
+        assert told["cells"] == 219_840
+        assert told["filled"] >= 0.95, room
+        assert (told["wide"], told["twice"], told["outside"]) == (0, 0, 0), room
+    # More facilities than stand side by side are laid in lines.
+    told = page.evaluate(ARRANGED, [60, 4, 358, 480, 1])
+    assert told["cells"] == 60 * 4 * 64
+    assert (told["twice"], told["outside"]) == (0, 0)
+
+
+# The last painted place, in pixels of the page: from below, where racks stand in lines, or else
+# from the right, where they stand in columns below the names of facilities.
+LAST_CELL = """(canvas, fromBelow) => {
+  const { width, height } = canvas;
+  const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+  let last = [-1, -1];
+  for (let y = Math.ceil(18 * devicePixelRatio); y < height; y += 1) {
+    for (let x = 0; x < width; x += 1) {
+      if (!data[4 * (y * width + x) + 3]) continue;
+      if (fromBelow || x >= last[0]) last = [x, y];
+    }
+  }
+  return last.map((at) => (at + 0.5) / devicePixelRatio - 1); // well inside
+}"""
+
+
+@pytest.mark.parametrize("dots", [1.0, 1.25, 3.0])
+def test_a_cell_is_named_chosen_and_clicked_where_it_is_drawn(
+    stage: Stage, make_page: MakePage, dots: float
+) -> None:
+    page = make_page(390, 844, "dark", dots=dots)
+    show(page, stage.address + "/map")
+    canvas, tip = page.locator("#map-cells canvas"), page.locator("#tip")
+    wait_until(page, PAINTED)
+    x, y = canvas.evaluate(LAST_CELL, False)
+    canvas.hover(position={"x": x, "y": y})
+    expect(tip).to_contain_text("lab-000-00 · GPU 7")
+    go(page, "/map?facility=south-central")
+    wait_until(page, PAINTED)
+    expect(canvas).to_have_attribute("data-painted", "384")
+    x, y = canvas.evaluate(LAST_CELL, True)
+    canvas.hover(position={"x": x, "y": y})
+    expect(tip).to_contain_text("south-central-005-07 · GPU 7")
+    draw(page, round(x) - 9, round(y) - 9, round(x) - 1, round(y) - 1)
+    expect(page.locator("#map-chosen")).to_contain_text("1 rack")
+    canvas.click(position={"x": x, "y": y})
+    expect(page).to_have_url(re.compile("host=south-central-005-07&gpu=7"))
