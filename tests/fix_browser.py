@@ -2,11 +2,12 @@
 
 `make_page(width, height, scheme)` opens a page of its own context; `page` is the usual 1440x900.
 Errors of all of a test's pages gather in `console_errors`, for the test to look at.
+`open_page` is for pages that outlive a test.
 """
 
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
@@ -44,32 +45,44 @@ def console_errors() -> list[str]:
     return []
 
 
-@pytest.fixture
-def make_page(browser: Browser, console_errors: list[str]) -> Iterator[MakePage]:
-    contexts = []
+def open_page(
+    browser: Browser,
+    tell: Callable[[str], None],
+    width_px: int = 1440,
+    height_px: int = 900,
+    scheme: Literal["light", "dark"] = "light",
+    zone: str = "UTC",
+    dots: float = 1.0,
+) -> Page:
+    """Open a page of its own context, with `dots` of the screen a pixel; its errors are told."""
+    context = browser.new_context(
+        viewport={"width": width_px, "height": height_px},
+        color_scheme=scheme,
+        timezone_id=zone,
+        device_scale_factor=dots,
+    )
 
     def on_console(message: ConsoleMessage) -> None:
         if message.type == "error":
-            console_errors.append(message.text)
+            tell(message.text)
 
-    def make(
-        width_px: int = 1440,
-        height_px: int = 900,
-        scheme: Literal["light", "dark"] = "light",
-        zone: str = "UTC",
-    ) -> Page:
-        context = browser.new_context(
-            viewport={"width": width_px, "height": height_px}, color_scheme=scheme, timezone_id=zone
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", on_console)
-        page.on("pageerror", lambda error: console_errors.append(str(error)))
-        return page
+    page = context.new_page()
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: tell(str(error)))
+    return page
+
+
+@pytest.fixture
+def make_page(browser: Browser, console_errors: list[str]) -> Iterator[MakePage]:
+    pages: list[Page] = []
+
+    def make(*looks: Any, **more: Any) -> Page:
+        pages.append(open_page(browser, console_errors.append, *looks, **more))
+        return pages[-1]
 
     yield make
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.context.close()
 
 
 @pytest.fixture

@@ -12,7 +12,12 @@ from playwright.sync_api import Page
 
 WINDOWS = {"desk": (1440, 900), "wide": (1920, 1080), "phone": (390, 844)}
 THEMES = ("dark", "light")
-SETTLE_S = 15.0
+# Each window in each theme, and from one to the next but one of both changes.
+LOOKS = (
+    ("desk", "dark"), ("desk", "light"), ("wide", "light"),
+    ("wide", "dark"), ("phone", "dark"), ("phone", "light"),
+)  # fmt: skip
+SETTLE_S = 60.0
 
 FAULTS = (Path(__file__).parent / "browser" / "looks.js").read_text(encoding="utf-8")
 

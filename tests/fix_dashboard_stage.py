@@ -1,7 +1,8 @@
 """A moving fleet with the dashboard in front of it, and pages of it in Chromium.
 
 A stage moves only while somebody looks. `stage` is the one with the believable fleet, one a run.
-`visit(path, width, height, scheme)` opens a live page of it; `go(page, path)` follows a link.
+`visit(path, width, height, scheme)` goes to a page of it by a link, on the page that the test
+before has left, since to load one takes seconds; `load` does. `go(page, path)` follows a link.
 With FLEETGAUGE_SCREENSHOTS=1 `picture(page, name)` takes the pictures of docs/screens/ anew.
 """
 
@@ -10,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import psycopg
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from simulator.services.postgres import Postgres
-from tests.fix_browser import MakePage
+from tests.fix_browser import MakePage, open_page
 from tests.fix_dashboard_data import make_schema
 from tests.fix_dashboard_serve import Serving
 from tests.fix_dashboard_sizes import SIZES
@@ -27,7 +29,16 @@ PATIENCE_MS = 60_000
 # For how long after a page was opened the fleet goes on moving.
 WATCHED_S = 120
 
+# What a reader chose is forgotten.
+AS_NEW = """() => {
+  localStorage.clear();
+  document.activeElement.blur();
+  fleetgauge.settle('', 'utc');
+  document.dispatchEvent(new CustomEvent('fleetgauge-restyle'));
+}"""
+
 Visit = Callable[..., Page]
+Scheme = Literal["light", "dark"]
 
 
 class Stage:
@@ -85,13 +96,68 @@ def stage(whole_stage: Stage) -> Stage:
 
 
 @pytest.fixture
-def visit(stage: Stage, make_page: MakePage) -> Visit:
-    def go(path: str, width: int = 1440, height: int = 900, scheme: str = "dark") -> Page:
+def load(stage: Stage, make_page: MakePage) -> Visit:
+    def open_it(path: str, width: int = 1440, height: int = 900, scheme: str = "dark") -> Page:
         page = make_page(width, height, scheme)
         show(page, stage.address + path)
         return page
 
-    return go
+    return open_it
+
+
+class Left:
+    """The page that the test before has left, and to whom its errors are told."""
+
+    def __init__(self) -> None:
+        self.page: Page | None = None
+        self.errors: list[str] = []
+
+    def tell(self, error: str) -> None:
+        self.errors.append(error)
+
+    def close(self) -> None:
+        if self.page is not None:
+            self.page.context.close()
+        self.page = None
+
+
+@pytest.fixture(scope="module")
+def left(browser: Browser) -> Iterator[Left]:
+    left = Left()
+    yield left
+    left.close()
+
+
+@pytest.fixture
+def visit(
+    request: pytest.FixtureRequest,
+    stage: Stage,
+    browser: Browser,
+    left: Left,
+    console_errors: list[str],
+) -> Iterator[Visit]:
+    left.errors = console_errors
+
+    def go_there(path: str, width: int = 1440, height: int = 900, scheme: Scheme = "dark") -> Page:
+        page = left.page
+        if page is None:
+            left.page = page = open_page(browser, left.tell, width, height, scheme)
+            show(page, stage.address + path)
+            return page
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=scheme)
+        page.mouse.move(0, 0)
+        page.evaluate(AS_NEW)
+        if page.url == stage.address + path:  # nothing would be asked for
+            go(page, "/pipeline" if path == "/audit" else "/audit")
+        go(page, path)
+        expect(page.locator("#live")).to_contain_text("live ·")
+        return page
+
+    failed = request.session.testsfailed
+    yield go_there
+    if request.session.testsfailed > failed:
+        left.close()  # who knows what is on it
 
 
 def show(page: Page, address: str) -> None:
@@ -107,8 +173,18 @@ def show(page: Page, address: str) -> None:
 
 def go(page: Page, path: str) -> None:
     """Follow a link on an open page and wait until all parts of the next one have come."""
-    asked = page.evaluate("fleetgauge.state.ask")
+    arrive(page, depart(page, path))
+
+
+def depart(page: Page, path: str) -> int:
+    """Follow a link on an open page; return how often it had asked for something before."""
+    asked: int = page.evaluate("fleetgauge.state.ask")
     page.evaluate("(path) => fleetgauge.go(path)", path)
+    return asked
+
+
+def arrive(page: Page, asked: int) -> None:
+    """Wait until all parts of the page that a link leads to have come."""
     wait_until(page, f"fleetgauge.state.ask > {asked}")
     expect(page.locator("main .slot:not(.filled)")).to_have_count(0)
 
