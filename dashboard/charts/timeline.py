@@ -5,16 +5,14 @@ names, time without data is shaded and no line runs through it, events stand abo
 plain dict, since building plotly's own objects takes ten times as long.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from dashboard.charts import frame
 from dashboard.charts.frame import MARGIN_PX, plain
 from dashboard.charts.marks import Mark, silent_stretches, strip
+from dashboard.charts.panel import Line, Panel, Threshold, limits, stack, title
 from dashboard.charts.series import Series, rounded
 from dashboard.view import Window
 
@@ -25,44 +23,6 @@ Figure = dict[str, Any]
 PANEL_PX = 132
 GAP_PX = 34
 EVENTS_PX = 26
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a panel. `fill` is `area`, `stack`, or the name of the line to fill up to."""
-
-    name: str
-    values: Series
-    colour: str
-    dash: str = "solid"
-    width: float = 1.6
-    fill: str = ""
-    step_s: int = 0
-    in_legend: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """A named level that means something."""
-
-    value: float
-    name: str
-    colour: str = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """Lines of one unit under one title."""
-
-    title: str
-    unit: str
-    lines: Sequence[Line]
-    low: float | None = 0.0
-    high: float | None = None
-    thresholds: Sequence[Threshold] = ()
-    digits: int = 0
-    aside: str = ""
-    bars: bool = False
 
 
 @dataclass(slots=True)
@@ -121,10 +81,10 @@ def _add_panel(sheet: _Sheet, panel: Panel, number: int, domain: tuple[float, fl
     if panel.bars:
         sheet.data += [_bars(sheet.window, panel, line, axis) for line in panel.lines]
     else:
-        lifted = _stack(panel) if stacked else panel.lines
+        lifted = stack(panel) if stacked else panel.lines
         for line, drawn in zip(panel.lines, lifted, strict=True):
             sheet.data.append(_trace(sheet.window, panel, line, axis, drawn))
-    low, high = _limits(panel, stacked=stacked)
+    low, high = limits(panel, stacked=stacked)
     sheet.axes[axis.replace("y", "yaxis")] = {
         "domain": list(domain),
         "range": [low, high],
@@ -137,7 +97,7 @@ def _add_panel(sheet: _Sheet, panel: Panel, number: int, domain: tuple[float, fl
         "anchor": "x",
         "rangemode": "tozero",
     }
-    sheet.notes.append(_note("title", _title(panel), 0.0, domain[1], "left"))
+    sheet.notes.append(_note("title", title(panel), 0.0, domain[1], "left"))
     if panel.aside:
         sheet.notes.append(_note("aside", plain(panel.aside), 1.0, domain[1], "right"))
     for threshold in panel.thresholds:
@@ -157,20 +117,6 @@ def _bars(window: Window, panel: Panel, line: Line, axis: str) -> dict[str, Any]
         "marker": {"color": f"@{line.colour}", "line": {"width": 0}},
         "hovertemplate": f"%{{y:,.{panel.digits}f}}",
     }
-
-
-def _stack(panel: Panel) -> list[Line]:
-    """Return the lines lifted onto each other; plotly's own stacks draw a gap as zero."""
-    lifted = []
-    base: Series | None = None
-    for line in panel.lines:
-        if base is None:
-            base = line.values
-        else:
-            known = ~(np.isnan(base) & np.isnan(line.values))
-            base = np.where(known, np.nan_to_num(base) + np.nan_to_num(line.values), np.nan)
-        lifted.append(replace(line, values=base))
-    return lifted
 
 
 def _trace(window: Window, panel: Panel, line: Line, axis: str, drawn: Line) -> dict[str, Any]:
@@ -210,38 +156,6 @@ def _trace(window: Window, panel: Panel, line: Line, axis: str, drawn: Line) -> 
     if line.width == 0:
         trace["line"]["color"] = "@clear"
     return trace
-
-
-def _limits(panel: Panel, *, stacked: bool) -> tuple[float, float]:
-    low, high = panel.low, panel.high
-    arrays = [line.values for line in panel.lines if len(line.values)]
-    known = [array[~np.isnan(array)] for array in arrays]
-    known = [array for array in known if len(array)]
-    if stacked and known and len({len(a) for a in arrays}) == 1:
-        known.append(np.nansum(np.array(arrays), axis=0))
-    least = min((float(array.min()) for array in known), default=0.0)
-    most = max((float(array.max()) for array in known), default=1.0)
-    if low is None:
-        low = least - 0.06 * max(1.0, most - least)
-    low = min(low, least)
-    if high is None:
-        high = most + 0.14 * max(1e-9, most - low)
-    return low, max(high, low + 1e-6, 1.0 if panel.low == 0 else -math.inf)
-
-
-def _title(panel: Panel) -> str:
-    names = [
-        f'<span style="color:@{line.colour}">{_sample(line)} {plain(line.name)}</span>'
-        for line in panel.lines
-        if line.in_legend and line.name
-    ]
-    unit = f" {plain(panel.unit)}" if panel.unit else ""
-    head = f'<b>{plain(panel.title)}</b><span style="color:@muted">{unit}</span>'
-    return "   ".join([head, *names])
-
-
-def _sample(line: Line) -> str:
-    return {"solid": "━", "dash": "╍", "dot": "┈"}.get(line.dash, "━")
 
 
 def _note(name: str, text: str, x: float, y: float, anchor: str) -> dict[str, Any]:

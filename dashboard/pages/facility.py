@@ -11,12 +11,13 @@ from dash.development.base_component import Component
 from dashboard import annotations, elements, incidents, maps, shell
 from dashboard.charts import facility as charts
 from dashboard.charts import series
+from dashboard.pages import facility_head
 from dashboard.picture import Facility, Picture
 from dashboard.sources import Slots, Sources
-from dashboard.states import TROUBLED, Codes, State
-from dashboard.summary import Summary, age_limit_s, short_place, summarise
+from dashboard.states import Codes, State
+from dashboard.summary import Summary, short_place, summarise
 from dashboard.view import View, Window
-from dashboard.wording import DASH, brief, drain_words, duration, number, share, watts, with_unit
+from dashboard.wording import DASH, brief, duration, with_unit
 from telemetry.errors import RetryableError
 
 NAME = "Facility"
@@ -87,12 +88,12 @@ async def render(view: View, sources: Sources) -> Slots:
     trend = series.drain(series.total(backlog.values(), window.points), window.step_s)
     queues = [q for q in picture.queues if q.facility_id == facility.facility_id]
     return {
-        "facility-title": {"children": _title(summary)},
-        "facility-switch": {"children": _switch(view, summaries, facility)},
+        "facility-title": {"children": facility_head.title(summary)},
+        "facility-switch": {"children": facility_head.switch(view, summaries, facility)},
         "facility-note": {
             "children": html.Div(window.note, className="note") if window.note else None
         },
-        "facility-tiles": {"children": _tiles(summary, trend)},
+        "facility-tiles": {"children": facility_head.tiles(summary, trend)},
         "facility-chart": {"figure": charts.figure(window, summary, past, backlog, marks)},
         "facility-racks": {"children": _racks(view, sources, facility, states)},
         "facility-legend": {"children": _legend(_signal(view))},
@@ -155,94 +156,6 @@ async def _past(
         with contextlib.suppress(RetryableError):
             found[name] = await sources.history.get(question, good_for_s, ask)
     return found
-
-
-def _title(summary: Summary) -> list[Any]:
-    row = summary.facility.row
-    about = [row.provider, row.region, *summary.facility.models]
-    return [summary.facility.title, html.Small(" · ".join(part for part in about if part))]
-
-
-def _switch(view: View, summaries: list[Summary], facility: Facility) -> Component:
-    links = [
-        dcc.Link(
-            [html.Span(s.facility.title), html.Small(_one_word(s))],
-            href=view.href(facility=s.facility.slug),
-            className="menu-item chosen" if s.facility is facility else "menu-item",
-        )
-        for s in summaries
-    ]
-    return html.Details([html.Summary("Facilities"), html.Div(links)], className="menu")
-
-
-def _one_word(summary: Summary) -> str:
-    if summary.queues_only:
-        return "queues only"
-    if summary.is_stale:
-        return "stale"
-    faulty = summary.count(*TROUBLED)
-    return f"{faulty} faulty" if faulty else "ok"
-
-
-def _tiles(summary: Summary, trend: series.Drain | None) -> list[Component]:
-    backlog = summary.backlog
-    tiles = []
-    if not summary.queues_only:
-        mean, low, _, high = summary.load
-        spread = f"p10 {low:.0f} · p90 {high:.0f}" if not math.isnan(low) else "not told"
-        faulty = summary.count(*TROUBLED)
-        stale = summary.count(State.STALE, State.UNKNOWN)
-        tiles = [
-            elements.tile(
-                "Healthy",
-                [
-                    DASH if summary.is_stale else number(summary.healthy),
-                    html.Small(f" of {number(summary.contracted)}"),
-                ],
-                " · ".join(
-                    [f"{number(faulty)} faulty"] * bool(faulty)
-                    + [f"{number(stale)} stale"] * bool(stale)
-                )
-                or share(summary.healthy, summary.contracted),
-                "bad" if faulty else "warn" if stale else "",
-            ),
-            elements.tile("Utilisation", with_unit(mean, "%"), spread),
-            elements.tile(
-                "SM activity", with_unit(summary.sm, "%"), "of the multiprocessors at work"
-            ),
-            _headroom_tile(summary),
-            elements.tile(
-                "Power",
-                watts(summary.power_mw),
-                f"{share(summary.power_mw, summary.power_limit_mw, 0)} of the boards' limit"
-                if not math.isnan(summary.power_limit_mw)
-                else "accelerators only",
-            ),
-        ]
-    if backlog.size is not None:
-        hours = backlog.gpu_hours if backlog.gpus else None
-        value = (
-            [brief(hours), html.Small(" GPU-h")]
-            if hours is not None
-            else [brief(backlog.size), html.Small(f" {backlog.size_unit}")]
-        )
-        tiles.append(elements.tile("Backlog", value, drain_words(backlog.size, trend)))
-    time_s = backlog.time_s if summary.queues_only else summary.time_s
-    note = f"{summary.hosts - summary.stale_hosts} of {summary.hosts} hosts report"
-    aged = elements.age(time_s, age_limit_s(summary))
-    tiles.append(elements.tile("Data age", aged, "" if summary.queues_only else note))
-    return tiles
-
-
-def _headroom_tile(summary: Summary) -> Component:
-    least = summary.headroom_min
-    if math.isnan(least):
-        return elements.tile("Thermal headroom", DASH, "not visible from inside")
-    tone = (
-        "bad" if least <= charts.HEADROOM_SPENT else "warn" if least <= charts.HEADROOM_LOW else ""
-    )
-    note = f"p1 {summary.headroom_p1:.0f} °C · {summary.hottest_rack}"
-    return elements.tile("Thermal headroom", with_unit(least, "°C"), note, tone)
 
 
 def _racks(view: View, sources: Sources, facility: Facility, states: Codes) -> Component:

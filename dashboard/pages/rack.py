@@ -1,6 +1,6 @@
-"""A rack tray by tray, and, where nothing is chosen, the hosts that need somebody.
+"""A rack tray by tray.
 
-Parts of the Hosts page, shown where its address names no host; see `host.py`. A rack is drawn as
+A part of the Hosts page, shown where its address names a rack; see `host.py`. A rack is drawn as
 it stands: the highest tray above, each accelerator a cell with its value in it.
 """
 
@@ -11,35 +11,24 @@ import numpy as np
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import annotations, chosen, elements, maps, past, seat, shell
+from dashboard import annotations, elements, maps, past, seat, shell
 from dashboard.charts import rack as charts
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT
+from dashboard.pages import worst
 from dashboard.picture import STALE_S_MIN, Host, Rack
 from dashboard.sources import Slots, Sources
-from dashboard.states import HEALTHY, LABELS, SIGHTLESS, TROUBLED, Codes, State
-from dashboard.summary import short_place
+from dashboard.states import HEALTHY, LABELS, SIGHTLESS, Codes, State
 from dashboard.view import View
 from dashboard.wording import DASH, number, plural, watts, with_unit
 
 SIGNALS = ("state", "utilisation", "sm", "headroom", "temperature", "hbm", "power", "memory")
-HOSTS_SHOWN_MAX = 60
 GOOD_FOR_S = 10.0
-# Worst first: what the list of hosts is sorted by.
-GRAVITY = (
-    State.LOST, State.FAILED, State.PREDICTED_FAILURE, State.DEGRADED, State.UNKNOWN, State.STALE,
-    State.ABSENT,
-)  # fmt: skip
 
 
 def layout(view: View) -> list[Component]:
     """Return the fixed parts: of a rack, or of the list."""
     if not view.get("rack"):
-        return [
-            shell.heading(view, "Hosts", elements.slot("hosts-switch"), times=False),
-            elements.slot("hosts-chosen"),
-            elements.slot("hosts-tiles", "Figures", "tiles"),
-            elements.section("Hosts that need somebody", elements.slot("hosts-list")),
-        ]
+        return worst.layout(view)
     signals = [
         (maps.SIGNALS[name].label, view.href(signal=name), _signal(view) == name)
         for name in SIGNALS
@@ -61,7 +50,7 @@ def layout(view: View) -> list[Component]:
 async def render(view: View, sources: Sources) -> Slots:
     """Compute the live parts."""
     if not view.get("rack"):
-        return _list(view, sources)
+        return worst.render(view, sources)
     picture = sources.picture
     rack = seat.find_rack(picture, view)
     if rack is None:
@@ -130,7 +119,7 @@ def _tiles(sources: Sources, rack: Rack, states: Codes) -> list[Component]:
     own = states[rack.seats]
     live = ~np.isin(own, SIGHTLESS)
     healthy = int(np.isin(own, HEALTHY).sum())
-    sick = {s: int((own == s).sum()) for s in GRAVITY}
+    sick = {s: int((own == s).sum()) for s in worst.GRAVITY}
     words = ", ".join(f"{count} {LABELS[s]}" for s, count in sick.items() if count)
 
     def values(name: str) -> "np.ndarray[Any, np.dtype[np.float32]]":
@@ -225,98 +214,3 @@ def _cell(view: View, sources: Sources, host: Host, n: int, state: State) -> Com
         className=f"cell on-ramp ramp-{shape.ramp} {ink}",
         style={"backgroundPosition": f"{100 * level:.0f}% 0"},
     )
-
-
-def _list(view: View, sources: Sources) -> Slots:
-    """The hosts that have an accelerator in trouble or out of sight, worst first."""
-    picture = sources.picture
-    if sources.as_of_s is None:
-        waiting = elements.empty("Waiting for the database", sources.trouble or "Connecting …")
-        return {
-            "hosts-list": {"children": waiting},
-            "hosts-tiles": {"children": None},
-            "hosts-switch": {"children": None},
-            "hosts-chosen": {"children": None},
-        }
-    states = picture.states(sources.now_s)
-    width = len(State)
-    counted = np.bincount(
-        picture.host_of * width + states, minlength=len(picture.hosts) * width
-    ).reshape(-1, width)
-    facility = picture.facility(view.get("facility"))
-    inside = slice(0, len(picture.hosts)) if facility is None else facility.hosts
-    positions = np.arange(len(picture.hosts))[inside]
-    racks = chosen.racks(picture, view)
-    if racks is not None:
-        positions = np.intersect1d(positions, chosen.hosts(racks))
-    order = np.lexsort([-counted[positions][:, state] for state in reversed(GRAVITY)])
-    sick = counted[:, list(GRAVITY)].sum(axis=1)
-    worst = [int(p) for p in positions[order] if sick[p]]
-    rows = [_listed(view, sources, p, counted[p], states) for p in worst[:HOSTS_SHOWN_MAX]]
-    columns = (
-        ("Host", ""), ("Facility", ""), ("Rack", ""), ("Accelerators", "bar-said"),
-        ("Complaint", "wide"), ("Age", "num"),
-    )  # fmt: skip
-    listed = elements.table(columns, rows) if rows else _all_well(len(positions))
-    if len(worst) > HOSTS_SHOWN_MAX:
-        more = f"and {number(len(worst) - HOSTS_SHOWN_MAX)} more; choose a facility"
-        listed = html.Div([listed, html.Small(more)])
-    return {
-        "hosts-list": {"children": listed},
-        "hosts-tiles": {"children": _list_tiles(len(positions), counted[positions])},
-        "hosts-switch": {"children": seat.facility_switch(view, sources.picture)},
-        "hosts-chosen": {"children": chosen.notice(view, racks)},
-    }
-
-
-def _all_well(hosts: int) -> Component:
-    if not hosts:
-        return elements.empty(
-            "No host yet", "Start an agent on a GPU host, or a simulated facility here:",
-            "fleetgauge simulate --facility first --hosts 4",
-        )  # fmt: skip
-    return elements.well(f"Nothing is wrong with any of {plural(hosts, 'host')}.")
-
-
-def _listed(view: View, sources: Sources, position: int, counts: Any, states: Codes) -> list[Any]:
-    picture = sources.picture
-    host = picture.hosts[position]
-    facility = seat.facility_of(picture, host.facility_id)
-    name = seat.rack_name(host.place)
-    time_s = float(picture.time_s[position])
-    said = dict.fromkeys(
-        word
-        for n in range(host.first, host.last)
-        for word in seat.complaints(picture, n, State(int(states[n])))
-        if "power cap" not in word
-    )
-    parts = [(int(counts[s]), s) for s in State]
-    faulty = ", ".join(f"{counts[s]} {LABELS[s]}" for s in GRAVITY if counts[s])
-    href = view.elsewhere("/host", facility=facility.slug, host=host.name)
-    rack_href = view.elsewhere("/host", facility=facility.slug, rack=name)
-    return [
-        dcc.Link(host.name, href=href, className="strong"),
-        dcc.Link(facility.title, href=view.elsewhere("/facility", facility=facility.slug)),
-        dcc.Link(short_place(host.place), href=rack_href) if name else "",
-        [elements.bar(parts, int(counts.sum()), faulty), html.Small(faulty)],
-        "; ".join(said),
-        elements.age(None if math.isnan(time_s) else time_s, STALE_S_MIN),
-    ]
-
-
-def _list_tiles(hosts: int, counted: Any) -> list[Component]:
-    def with_any(*states: State) -> int:
-        return int((counted[:, list(states)].sum(axis=1) > 0).sum())
-
-    faulty, silent = with_any(*TROUBLED), with_any(State.STALE, State.UNKNOWN)
-    return [
-        elements.tile("Hosts", number(hosts), "in this choice"),
-        elements.tile("With a fault", number(faulty), "an accelerator is degraded, failed or lost",
-                      "bad" if faulty else ""),
-        elements.tile("Out of sight", number(silent), "stale, or never read",
-                      "warn" if silent else ""),
-        elements.tile("Accelerators lost", number(int(counted[:, State.LOST].sum())),
-                      "no longer answer"),
-        elements.tile("Accelerators absent", number(int(counted[:, State.ABSENT].sum())),
-                      "listed before, not now"),
-    ]  # fmt: skip

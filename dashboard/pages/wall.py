@@ -13,7 +13,7 @@ from dash.development.base_component import Component
 
 from dashboard import elements, incidents, maps, shell
 from dashboard.charts import series
-from dashboard.pages import fleet
+from dashboard.pages import facility_row, fleet
 from dashboard.sources import Slots, Sources
 from dashboard.states import TROUBLED, State
 from dashboard.summary import Summary, age_limit_s, summarise
@@ -188,8 +188,8 @@ def _heat(summary: Summary) -> Component:
     least = summary.headroom_min
     if math.isnan(least):
         return html.Div(html.Small("heat not visible"))
-    tone = "bad" if least <= fleet.HEADROOM_SPENT_CELSIUS else ""
-    tone = tone or ("warned" if least <= fleet.HEADROOM_LOW_CELSIUS else "")
+    tone = "bad" if least <= facility_row.HEADROOM_SPENT_CELSIUS else ""
+    tone = tone or ("warned" if least <= facility_row.HEADROOM_LOW_CELSIUS else "")
     return _pair(least, "°C", f"headroom · {summary.hottest_rack.split(' / ')[-1]}", tone)
 
 
