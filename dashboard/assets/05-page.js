@@ -42,10 +42,18 @@
     return `${head}<br>${[...kept, ...(rest ? [`+ ${rest}`] : [])].join("   ")}`;
   }
 
-  // On a phone a panel's title takes two lines, and what stands at its right has no room.
-  function fitted(figure) {
-    const { annotations = [] } = figure.layout;
-    if (!narrow.matches || !annotations.some(({ name }) => name === "title")) return figure;
+  // What a label begins with: a stretch that has no room for all of it may have room for that.
+  function shortened(trace) {
+    if (!trace.insidetextanchor) return trace;
+    return { ...trace, text: trace.text.map((text) => text.split(" · ")[0].replace(/^job /, "")) };
+  }
+
+  // On a phone a panel's title takes two lines, what stands at its right has no room, and labels are short.
+  function fitted(whole) {
+    if (!narrow.matches) return whole;
+    const { annotations = [] } = whole.layout;
+    const figure = { ...whole, data: (whole.data || []).map(shortened) };
+    if (!annotations.some(({ name }) => name === "title")) return figure;
     const kept = annotations.filter(({ name }) => name !== "aside").map((note) => (note.name === "title"
       ? { ...note, text: inTwoLines(note.text), align: "left", font: { ...note.font, size: 10.5 } }
       : note));
