@@ -12,7 +12,7 @@ from dashboard import elements, seat
 from dashboard.charts.conditions import LOOKS, Interval
 from dashboard.picture import STALE_S_MIN, Host
 from dashboard.sources import Sources
-from dashboard.states import SENTENCES, SIGHTLESS, State
+from dashboard.states import SENTENCES, SIGHTLESS, TROUBLED, State
 from dashboard.view import View, Window
 from dashboard.wording import number, share, with_unit
 from telemetry.metrics import Group
@@ -87,7 +87,7 @@ def tiles(
 def _since(told: Sequence[Interval], state: State) -> list[Any]:
     """Return since when the worst of what is open has been; nothing where it is not of now."""
     now = [interval for interval in told if math.isinf(interval.end_s)]
-    if not now or (state in SIGHTLESS and state is not State.LOST):
+    if not now or state not in TROUBLED:
         return []
     worst = max(now, key=lambda interval: interval.condition)
     return [f"{LOOKS[worst.condition].label} for ", elements.since(worst.start_s), " · "]

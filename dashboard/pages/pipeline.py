@@ -131,7 +131,7 @@ def _collectors(rows: list[Any], now_s: float) -> Component:
             brief(row.rows_per_second),
             brief(row.rows_stored),
             flow.duration_ms(row.commit_seconds),
-            [brief(sum((row.lag or {}).values())), _catching_up(row)],
+            [brief(sum((row.lag or {}).values())), *_catching_up(row)],
             number(row.messages_quarantined),
             _condition(row, now_s),
             elements.age(row.reported_s, flow.COLLECTOR_SILENT_S),
@@ -145,13 +145,11 @@ def _collectors(rows: list[Any], now_s: float) -> Component:
     return elements.table(columns, shown)
 
 
-def _catching_up(row: Any) -> Component | None:
-    """Return what this collector has left behind and reads beside live messages."""
+def _catching_up(row: Any) -> list[Component]:
+    """Return what this collector has left behind and reads beside live messages, in short lines."""
     left = sum((row.backlog or {}).values())
-    if not left:
-        return None
-    words = flow.catching_up(left, row.backlog_per_second)
-    return html.Small(words, className="below warned")
+    words = flow.catching_up(left, row.backlog_per_second).split(", ") if left else []
+    return [html.Small(word, className="below warned") for word in words]
 
 
 def _condition(row: Any, now_s: float) -> Component:
