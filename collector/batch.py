@@ -167,18 +167,20 @@ def _reject(batch: Batch, item: Rejected, host: Host | None, marks: MarkBook) ->
 
 
 def _senders(messages: Sequence[Samples], hosts: Sequence[Host], registry: Registry) -> Senders:
+    gpu_ids = np.concatenate(
+        [
+            registry.gpu_ids(host, message.header.accelerators)
+            for host, message in zip(hosts, messages, strict=True)
+        ]
+    ).reshape(len(hosts), -1)
     return Senders(
         np.array([host.host_id for host in hosts], dtype=np.int32),
         np.array([host.facility_id for host in hosts], dtype=np.int32),
         np.array([host.rack_id for host in hosts], dtype=np.int32),
-        np.concatenate(
-            [
-                registry.gpu_ids(host, message.header.accelerators)
-                for host, message in zip(hosts, messages, strict=True)
-            ]
-        ).reshape(len(hosts), -1),
+        gpu_ids,
         np.array([message.header.boot_epoch for message in messages], dtype=np.int64),
         np.array([message.header.seq for message in messages], dtype=np.int64),
+        registry.instances(gpu_ids),
     )
 
 

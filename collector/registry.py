@@ -61,6 +61,7 @@ class Registry:
         self._hosts: dict[_Name, Host] = {}
         self._gpus: dict[tuple[int, bytes], int] = {}
         self._rows: dict[int, _Row] = {}
+        self._instances: set[int] = set()
 
     def gpu_ids(self, host: Host, accelerators: bytes) -> NDArray[np.int32]:
         """Return the ids of a header's accelerators, in their order; `learn` has seen them."""
@@ -74,11 +75,19 @@ class Registry:
         """Return the id of one accelerator."""
         return self._gpus[host.host_id, uuid]
 
+    def instances(self, gpu_ids: NDArray[np.int32]) -> NDArray[np.bool_] | None:
+        """Return which of these are MIG instances; None where none is, as nearly everywhere."""
+        if not self._instances:
+            return None
+        found = np.isin(gpu_ids, list(self._instances))
+        return found if found.any() else None
+
     def forget(self) -> None:
         """Ask again for everything: the database may have been set back to an older state."""
         self._hosts.clear()
         self._gpus.clear()
         self._rows.clear()
+        self._instances.clear()
 
     def forget_places(self) -> None:
         """Ask again where hosts stand, which whoever has a host's partition may have changed.
@@ -154,8 +163,10 @@ class Registry:
         }
         connection.execute(_QUERIES["add_accelerators"], met)
         rows: Iterable[tuple[Any, ...]] = connection.execute(_QUERIES["find_accelerators"], met)
-        for host_id, uuid, gpu_id in rows:
+        for host_id, uuid, gpu_id, is_instance in rows:
             self._gpus[host_id, uuid.bytes] = gpu_id
+            if is_instance:
+                self._instances.add(gpu_id)
 
     def _apply(self, connection: Connection, header: Header, inventory: Inventory) -> None:
         name = (header.tenant, header.facility, header.host)
@@ -175,6 +186,10 @@ class Registry:
             )
             uuids = [UUID(bytes=entry.uuid) for entry in inventory.accelerators]
             connection.execute(_QUERIES["note_absent"], about | {"uuids": uuids})
+        for entry in inventory.accelerators:
+            gpu_id = self._gpus.get((host.host_id, entry.uuid))
+            if entry.parent and gpu_id is not None:
+                self._instances.add(gpu_id)
         # Where it stands is read again, since an older inventory has changed nothing.
         del self._hosts[name]
         self._learn_hosts(connection, {name})

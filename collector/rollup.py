@@ -6,7 +6,7 @@ a recomputation would put them. Missing values are left out and shown by the cou
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,17 +54,27 @@ class TickSums:
 
 
 def tick_sums(columns: SampleColumns) -> TickSums:
-    """Reduce messages over their accelerators."""
+    """Reduce messages over their accelerators; a MIG instance is a part of one, and counts not."""
     ticks = columns.times_us.shape[1]
-    accelerators = columns.senders.gpu_ids.shape[1]
+    accelerators = np.full(len(columns.times_us), columns.senders.gpu_ids.shape[1], dtype=np.int64)
+    if columns.senders.instances is not None:
+        accelerators -= columns.senders.instances.sum(axis=1)
+        columns = _without(columns, columns.senders.instances)
     return TickSums(
         columns.times_us.reshape(-1),
         np.repeat(columns.senders.facility_ids, ticks),
         np.repeat(columns.senders.rack_ids, ticks),
-        np.full(columns.times_us.size, accelerators, dtype=np.int64),
+        np.repeat(accelerators, ticks),
         _throttled(columns),
         {metric.name: _reduce(metric, columns) for metric in CATALOGUE.rollup()},
     )
+
+
+def _without(columns: SampleColumns, instances: NDArray[np.bool_]) -> SampleColumns:
+    """Return the columns with all that these accelerators tell missing."""
+    wide = np.broadcast_to(instances[:, :, None], (*instances.shape, columns.times_us.shape[1]))
+    missing = {name: columns.missing.get(name, False) | wide for name in columns.values}
+    return replace(columns, missing=missing)
 
 
 def facility_rows(parts: Sequence[TickSums]) -> tuple[list[Column], int]:

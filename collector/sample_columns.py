@@ -21,7 +21,11 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Senders:
-    """Who sent N messages, one element a message; `gpu_ids` is N x G."""
+    """Who sent N messages, one element a message; `gpu_ids` is N x G.
+
+    Attributes:
+        instances: N x G, which of them are MIG instances; None where none is.
+    """
 
     host_ids: NDArray[np.int32]
     facility_ids: NDArray[np.int32]
@@ -29,6 +33,7 @@ class Senders:
     gpu_ids: NDArray[np.int32]
     boot_epochs: NDArray[np.int64]
     seqs: NDArray[np.int64]
+    instances: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,11 +65,12 @@ order by 1, 2
 on conflict (host_id, uuid) do nothing;
 
 -- name: find_accelerators
--- Ids of accelerators by host and UUID.
+-- Ids of accelerators by host and UUID, and whether each is an instance, a part of another.
 select
     accelerators.host_id,
     accelerators.uuid,
-    accelerators.gpu_id
+    accelerators.gpu_id,
+    accelerators.parent_uuid is not null
 from unnest(%(host_ids)s::integer[], %(uuids)s::uuid[]) as met (host_id, uuid)
 join accelerators on accelerators.host_id = met.host_id
     and accelerators.uuid = met.uuid;

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from collector import compaction, derived, migrate
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Group
+from telemetry.records import Accelerator, Inventory
 from telemetry.streams import Stream
 from tests.fix_collector import NOW_US, FakeHost, S, Shelf, random_reading
 from tests.fix_rollups import assert_all_equal
@@ -85,3 +86,26 @@ def test_a_part_ends_with_its_minute_and_with_its_message(shelf: Shelf) -> None:
     assert shelf.rows(
         "select sample_rows, utilization_gpu_percent_sum from gpu_rollup_parts order by time"
     ) == [([3, 3], [150, 150]), ([2, 2], [100, 100])]
+
+
+def test_a_mig_instance_counts_in_no_mean_from_when_its_inventory_says_what_it_is(
+    shelf: Shelf,
+) -> None:
+    host = FakeHost(gpus=2)
+    board, instance = host.uuids
+    cut = Inventory(
+        time_us=NOW_US,
+        accelerators=(
+            Accelerator(uuid=board, index=0),
+            Accelerator(uuid=instance, index=0, parent=board),
+        ),
+    )
+    shelf.store(Stream.SAMPLES, host.samples([NOW_US]))
+    shelf.store(Stream.EVENTS, host.events(cut))
+    shelf.store(Stream.SAMPLES, host.samples([NOW_US + S]))
+    shelf.writer.forget()  # a collector that starts anew asks the database
+    shelf.store(Stream.SAMPLES, host.samples([NOW_US + 2 * S]))
+    told = "select sum(sample_rows)::int, sum(memory_used_mebibytes_count)::int from "
+    assert shelf.rows(told + "facility_rollup_10s") == [(2 + 1 + 1, 2 + 1 + 1)]
+    assert shelf.rows(told + "rack_rollup_1m") == [(4, 4)]
+    assert shelf.one("select count(*) from samples") == 6

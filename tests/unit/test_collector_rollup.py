@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -178,3 +179,15 @@ def test_state_of_messages_of_different_shapes_is_one_row_a_host() -> None:
     assert [count for _, count in rows] == [1]
     assert rows[0][0][3].values is not None
     assert rows[0][0][3].values.tolist() == [2]
+
+
+def test_a_mig_instance_is_in_no_sum_of_a_facility_or_a_rack() -> None:
+    chance = random.Random(7)
+    ticks = [NOW_US + tick * S for tick in range(3)]
+    rows = [[random_reading(chance, FAST) for _ in range(3)] for _ in ticks]
+    boards = FakeHost(gpus=2).samples(ticks, rows=[row[:2] for row in rows])
+    with_instance = FakeHost(gpus=3).samples(ticks, rows=rows)
+    who = replace(senders(1, 3), instances=np.array([[False, False, True]]))
+    parts = [rollup.tick_sums(columns([with_instance], who))]
+    assert table(rollup.facility_rows(parts)[0]) == brute_force([boards], rollup.FACILITY_PERIOD_US)
+    assert table(rollup.rack_rows(parts)[0]) == brute_force([boards], rollup.RACK_PERIOD_US)
