@@ -35,6 +35,11 @@ def test_a_host_shows_what_each_accelerator_went_through(
     lanes = page.locator("#host-lanes")
     for index in range(8):
         expect(lanes).to_contain_text(f"GPU {index}")
+    expect(lanes).to_contain_text("job 48502 · j.lind · 4 of 8")
+    words = page.locator("#host-told")
+    words.locator("summary").click()
+    expect(words.locator("tr", has_text="lost")).to_contain_text("GPU 3")
+    expect(words.locator("tr", has_text="job 48502")).to_contain_text("GPU 0\u20133")
     expect(page.locator("#host-chart")).to_contain_text("Thermal headroom")
     lost = page.locator("#host-gpus tr", has_text="GPU 3")
     expect(lost).to_contain_text("lost")
