@@ -5,6 +5,7 @@ of `timeline.py`, so that the two stand exactly under each other.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
@@ -86,19 +87,28 @@ def stretches(codes: NDArray[np.int64], window: Window) -> list[Segment]:
     ]
 
 
-def exactly(segments: Sequence[Segment], told: Sequence[Interval]) -> list[Segment]:
-    """Return stretches with the times of the stored intervals that they are made of."""
-    return [_exact(segment, told) for segment in segments]
+def exactly(segments: Sequence[Segment], told: Iterable[Interval]) -> list[Segment]:
+    """Return stretches with the times of the stored intervals that they are made of.
+
+    Intervals are those of one accelerator, so that two of one condition never overlap.
+    """
+    by_look: dict[Look, list[Interval]] = {}
+    for interval in sorted(told, key=_start_s):
+        by_look.setdefault(LOOKS[interval.condition], []).append(interval)
+    return [_exact(segment, by_look.get(segment.look, [])) for segment in segments]
+
+
+def _start_s(interval: Interval) -> float:
+    return interval.start_s
+
+
+def _end_s(interval: Interval) -> float:
+    return interval.end_s
 
 
 def _exact(segment: Segment, told: Sequence[Interval]) -> Segment:
-    found = [
-        interval
-        for interval in told
-        if LOOKS[interval.condition] == segment.look
-        and interval.start_s < segment.end_s
-        and interval.end_s >= segment.start_s
-    ]
+    last = bisect_left(told, segment.end_s, key=_start_s)
+    found = told[bisect_left(told, segment.start_s, hi=last, key=_end_s) : last]
     if not found:
         return segment
     start_s = min(interval.start_s for interval in found)
