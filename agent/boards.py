@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 CLOSE_PATIENCE_S = 3.0
 EVENT_RETRY_S = 30.0
+# An opening waits for the wait for events to end.
+EVENT_WAIT_S_MAX = 1.0
 
 
 class Opening(Protocol):
@@ -61,7 +63,10 @@ class Boards(Protocol):
         """Return one reading a position of the inspection, None where none came in time."""
 
     def wait_events(self, timeout_s: float) -> list[Event]:
-        """Return the driver's events as soon as there are any; on a thread of its own."""
+        """Return the driver's events as soon as there are any, or nothing, no later than asked.
+
+        It has a thread of its own.
+        """
 
     def hang_note(self) -> str:
         """Return what is known of a driver that does not answer, for a person; or nothing."""
@@ -114,6 +119,7 @@ class LocalBoards:
 
     def wait_events(self, timeout_s: float) -> list[Event]:
         """Ask the reader while it is open."""
+        timeout_s = min(timeout_s, EVENT_WAIT_S_MAX)
         if not self._opened.wait(timeout_s):
             return []
         with self._lock:

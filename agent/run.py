@@ -32,7 +32,8 @@ from telemetry.stop import StopSignal
 
 log = logging.getLogger(__name__)
 
-EVENT_WAIT_S = 1.0
+# Nothing waits for this thread: the end of a child wakes it as well.
+EVENT_WAIT_S = 60.0
 DRAIN_S = 5.0
 
 

@@ -62,6 +62,8 @@ class EventWaiter:
         self._set: Any = None
         self._registered: dict[int, bytes] = {}
         self._built_s = float("-inf")
+        self._answer: Any = nvml.c_nvmlEventData_t()
+        self._pointer = ctypes.byref(self._answer)
 
     def wait(self, timeout_s: float) -> list[Event]:
         """Return the events that there are, waiting for the first one.
@@ -76,20 +78,28 @@ class EventWaiter:
         events: list[Event] = []
         wait_ms = round(timeout_s * 1000)
         while len(events) < EVENTS_PER_WAIT_MAX:
-            try:
-                data = self._nvml.nvmlEventSetWait_v2(self._set, wait_ms)
-            except self._nvml.NVMLError as error:
-                self._after_error(error)
+            code = self._next(wait_ms)
+            if code == TIMEOUT:
+                break
+            if code:
+                self._after_error(self._nvml.NVMLError(code))
                 break
             wait_ms = 0
-            event = self._decode(data)
+            event = self._decode(self._answer)
             if event is not None:
                 events.append(event)
         return events
 
+    def _next(self, wait_ms: int) -> int:
+        """Wait for one event, and return NVML's code."""
+        try:
+            # Through the binding a second without events is an exception.
+            call = self._nvml._nvmlGetFunctionPointer("nvmlEventSetWait_v2")  # noqa: SLF001
+        except self._nvml.NVMLError as error:
+            return int(error.value)
+        return int(call(self._set, self._pointer, ctypes.c_uint(wait_ms)))
+
     def _after_error(self, error: Any) -> None:
-        if error.value == TIMEOUT:
-            return
         young = self._clock.monotonic_s() - self._built_s < REBUILD_S_MIN
         if verdict(error.value) is Verdict.LOST and not young:
             # What happens until the set is built anew is in the kernel log alone.

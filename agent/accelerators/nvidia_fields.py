@@ -62,6 +62,8 @@ class FieldBatch:
                 names = tuple(dict.fromkeys(trip.names))
                 collected.refuse(names, self._nvml.NVMLError(code))
                 continue
+            if trip.ranges and _take_all(trip, collected):
+                continue
             for name, answer in zip(trip.names, ENTRY.iter_unpack(trip.buffer), strict=True):
                 if name in sound:
                     sound[name].append(answer)
@@ -87,13 +89,18 @@ class FieldBatch:
 
 
 class _Trip(NamedTuple):
-    """One call for some of the questions, its answers and what they are about."""
+    """One call for some of the questions, its answers and what they are about.
+
+    Attributes:
+        ranges: least and most of each metric, where each has one entry; empty where links have.
+    """
 
     call: Callable[..., int]
     given: tuple[Any, ...]
     buffer: memoryview
     asked: bytes
     names: list[str]
+    ranges: list[tuple[int, int]]
 
 
 def _trip(nvml: Any, handle: Any, questions: list[Question]) -> _Trip:
@@ -109,7 +116,27 @@ def _trip(nvml: Any, handle: Any, questions: list[Question]) -> _Trip:
     given = (handle, ctypes.c_int32(len(questions)), ctypes.byref(entries))
     names = [question.name for question in questions]
     buffer = memoryview(entries).cast("B")
-    return _Trip(call, given, buffer, bytes(buffer), names)
+    metrics = [CATALOGUE.by_name[name] for name in names]
+    single = LINK_FIELDS.keys().isdisjoint(names)
+    ranges = [(metric.minimum, metric.maximum) for metric in metrics] if single else []
+    return _Trip(call, given, buffer, bytes(buffer), names, ranges)
+
+
+def _take_all(trip: _Trip, collected: Collected) -> bool:
+    """Take the answers of every second, in which nothing is wrong; False, and none, else."""
+    values: dict[str, int] = {}
+    answers = ENTRY.iter_unpack(trip.buffer)
+    for name, (least, most), (kind, code, union) in zip(
+        trip.names, trip.ranges, answers, strict=True
+    ):
+        if code or kind >= len(VALUES):
+            return False
+        value = int(VALUES[kind].unpack_from(union)[0])
+        if not least <= value <= most:
+            return False
+        values[name] = value
+    collected.values |= values
+    return True
 
 
 def _questions(board: Board, group: Group) -> Iterator[Question]:

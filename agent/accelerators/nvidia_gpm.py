@@ -18,6 +18,8 @@ from telemetry.catalogue import CATALOGUE
 APART_S_MIN = 0.11
 # `nvmlGpmMetric_t`: metric id (skipped), NVML's code, value, and three texts that nobody needs.
 ENTRY = struct.Struct("@4xId24x")
+# Without the binding's conversion of texts, which costs more than the field.
+set_field = object.__setattr__
 NAMES = tuple(GPM)
 FACTORS = tuple(factor for _, factor in GPM.values())
 RANGES = tuple((CATALOGUE.by_name[name].minimum, CATALOGUE.by_name[name].maximum) for name in NAMES)
@@ -75,7 +77,8 @@ class GpmSampler:
         self._take_sample()
         first, self._taken_s = self._taken_s is None, now_s
         if not first:
-            request.sample1, request.sample2 = self._earlier, self._later
+            set_field(request, "sample1", self._earlier)
+            set_field(request, "sample2", self._later)
             self._call("nvmlGpmMetricsGet", self._pointer)
             self._decode(collected)
         self._earlier, self._later = self._later, self._earlier

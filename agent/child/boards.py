@@ -129,18 +129,19 @@ class EventInlet:
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._poll = select.poll()
+        # What is added while it waits, it waits for as well.
+        self._poll = select.epoll()
         self._channels: dict[int, Channel] = {}
 
     def add(self, channel: Channel) -> None:
         """Listen to one more child, until it ends."""
         self._channels[channel.descriptor] = channel
-        self._poll.register(channel.descriptor, select.POLLIN)
+        self._poll.register(channel.descriptor, select.EPOLLIN)
 
     def wait(self, timeout_s: float) -> list[Event]:
         """Return events as soon as there are any, or nothing when the time is over."""
         events: list[Event] = []
-        for descriptor, _ in self._poll.poll(round(timeout_s * 1000)):
+        for descriptor, _ in self._poll.poll(timeout_s):
             channel = self._channels[descriptor]
             try:
                 channel.fill()
