@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from simulator.nvml.calling import GPU_IS_LOST, NOT_SUPPORTED, SUCCESS, HostCall, number, target
@@ -24,7 +25,8 @@ from simulator.nvml.physics import (
 UNSIGNED, UNSIGNED_LONG_LONG, SIGNED = 1, 3, 5
 SCOPE_MODULE, SCOPE_MEMORY = 1, 2
 # `nvmlFieldValue_t`: field, scope, time, latency, type of the value, NVML's code, the value.
-ENTRY = struct.Struct("@IIqqIIQ")
+ENTRY_BYTES = struct.calcsize("=IIqqIIQ")
+BATCHES_KEPT_MAX = 16
 LOW_BITS, ALL_BITS = 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF
 FIELD_POWER_AVERAGE, FIELD_POWER_INSTANT = 185, 186
 
@@ -149,37 +151,88 @@ def _find(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, Getter] | Non
     return FIELDS.get(field)
 
 
-def _fill(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, int, int]:
-    """Return type, NVML's code and the value, as the union's eight bytes hold it."""
+def _found(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, Getter] | None:
     found = gpu.field_answers.get((field, scope), _UNSOUGHT)
     if found is _UNSOUGHT:
         found = gpu.field_answers[field, scope] = _find(gpu, field, scope)
-    if found is None or (gpu.unsupported and f"field {field}" in gpu.unsupported):
+    kept: tuple[int, Getter] | None = found
+    return kept
+
+
+def _fill(gpu: SimulatedGpu, field: int, scope: int) -> tuple[int, int, int]:
+    """Return type, NVML's code and the value, as the union's eight bytes hold it."""
+    found = _found(gpu, field, scope)
+    if found is None or f"field {field}" in gpu.unsupported:
         return UNSIGNED, NOT_SUPPORTED, 0
-    code = gpu.failing.get(f"field {field}", SUCCESS) if gpu.failing else SUCCESS
+    code = gpu.failing.get(f"field {field}", SUCCESS)
     if code:
         return UNSIGNED, code, 0
     kind, getter = found
-    value = gpu.garbage.get(f"field {field}") if gpu.garbage else None
+    value = gpu.garbage.get(f"field {field}")
     if not isinstance(value, int):
         value = getter(gpu)
-    return kind, SUCCESS, value & (ALL_BITS if kind == UNSIGNED_LONG_LONG else LOW_BITS)
+    return kind, SUCCESS, value & _bits(kind)
+
+
+def _bits(kind: int) -> int:
+    return ALL_BITS if kind == UNSIGNED_LONG_LONG else LOW_BITS
+
+
+class _Batch:
+    """Fields that are asked together of a board that nothing is wrong with."""
+
+    def __init__(self, gpu: SimulatedGpu, asked: tuple[int, ...]) -> None:
+        self._steps: list[tuple[int, int, int, int, int, Getter]] = []
+        for field, scope in zip(asked[::2], asked[1::2], strict=True):
+            found = _found(gpu, field, scope)
+            code, (kind, getter) = (
+                (NOT_SUPPORTED, (UNSIGNED, _nothing)) if found is None else (SUCCESS, found)
+            )
+            self._steps.append((field, scope, kind, code, _bits(kind), getter))
+
+    def answers(self, gpu: SimulatedGpu, time_us: int) -> list[int]:
+        """Return all entries' numbers, one after the other."""
+        written: list[int] = []
+        for field, scope, kind, code, bits, getter in self._steps:
+            latency_us = 1 + (field * 7 + time_us) % LATENCY_MAX_US
+            written += field, scope, time_us, latency_us, kind, code, getter(gpu) & bits
+        return written
 
 
 def _field_values(driver: SimulatedDriver, gpu: SimulatedGpu, count: Any, values: Any) -> int:
-    """A lost board answers with success: every other entry says "lost", the rest are stale."""
     time_us = driver.clock.now_us()
     # As bytes: the binding's own attributes cost more than the driver that is simulated.
     entries = memoryview(target(values)).cast("B")
-    asked = list(ENTRY.iter_unpack(entries))[: number(count)]
-    for position, (field, scope, *_) in enumerate(asked):
+    questions, answers = _layouts(min(number(count), len(entries) // ENTRY_BYTES))
+    asked = questions.unpack_from(entries)
+    if gpu.odd:
+        answers.pack_into(entries, 0, *_odd_answers(gpu, asked, time_us))
+        return SUCCESS
+    batch = gpu.field_batches.get(asked)
+    if batch is None:
+        if len(gpu.field_batches) >= BATCHES_KEPT_MAX:
+            gpu.field_batches.clear()
+        batch = gpu.field_batches[asked] = _Batch(gpu, asked)
+    answers.pack_into(entries, 0, *batch.answers(gpu, time_us))
+    return SUCCESS
+
+
+def _odd_answers(gpu: SimulatedGpu, asked: tuple[int, ...], time_us: int) -> list[int]:
+    """A lost board answers with success: every other entry says "lost", the rest are stale."""
+    written: list[int] = []
+    for position, (field, scope) in enumerate(zip(asked[::2], asked[1::2], strict=True)):
         kind, code, value = _fill(gpu, field, scope)
         if gpu.lost and position % 2 == 0:
             code = GPU_IS_LOST
         latency_us = 1 + (field * 7 + time_us) % LATENCY_MAX_US
-        written = field, scope, time_us, latency_us, kind, code, value
-        ENTRY.pack_into(entries, position * ENTRY.size, *written)
-    return SUCCESS
+        written += field, scope, time_us, latency_us, kind, code, value
+    return written
+
+
+@lru_cache(maxsize=64)
+def _layouts(count: int) -> tuple[struct.Struct, struct.Struct]:
+    """Return where that many entries hold what is asked, and the whole of them."""
+    return struct.Struct("=" + "II32x" * count), struct.Struct("=" + "IIqqIIQ" * count)
 
 
 CALLS: dict[str, HostCall] = {"nvmlDeviceGetFieldValues": _field_values}

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from simulator.nvml.calling import (
@@ -14,7 +14,6 @@ from simulator.nvml.calling import (
     DeviceCall,
     HostCall,
     address_of,
-    get_field,
     has_version,
     put_address,
     target,
@@ -27,6 +26,8 @@ GPM_VERSION = 1
 SAMPLE_BASE = 0x7E00_0000_0000
 SAMPLE_STEP = 0x100
 METRIC_MAX = 477
+# `nvmlGpmMetricsGet_t`: version, number of metrics, two samples; the metrics follow.
+HEAD = struct.Struct("@IIPP")
 # The header asks for 100 ms between two samples.
 APART_S_MIN = 0.1
 # How old what a sample holds may be: a board counts by itself, and is not asked to.
@@ -117,36 +118,60 @@ def take_sample(driver: SimulatedDriver, gpu: SimulatedGpu, sample: Any) -> int:
 
 def _metrics_get(driver: SimulatedDriver, request: Any) -> int:
     result = target(request)
-    if not has_version(result, GPM_VERSION):
+    # As bytes: the binding's own attributes cost more than the driver that is simulated.
+    entries = memoryview(result).cast("B")
+    version, count, one, other = HEAD.unpack_from(entries)
+    if version != GPM_VERSION:
         return ARGUMENT_VERSION_MISMATCH
-    first = driver.gpm_samples.get(_number(get_field(result, "sample1")))
-    second = driver.gpm_samples.get(_number(get_field(result, "sample2")))
+    first = driver.gpm_samples.get((one - SAMPLE_BASE) // SAMPLE_STEP)
+    second = driver.gpm_samples.get((other - SAMPLE_BASE) // SAMPLE_STEP)
     if first is None or second is None:
         return INVALID_ARGUMENT
-    count = get_field(result, "numMetrics")
     if first.slot != second.slot or not 0 <= count <= METRIC_MAX:
         return INVALID_ARGUMENT
-    use = _use_between(first, second)
-    # As bytes: the binding's own attributes cost more than the driver that is simulated.
-    asked, answers = _layouts(count)
-    entries, start = memoryview(result).cast("B"), type(result).metrics.offset
-    written: list[float] = []
-    for metric in asked.unpack_from(entries, start):
-        getter = METRICS.get(metric)
-        if getter is None:
-            written += metric, NOT_SUPPORTED, 0.0
-        elif use is None:
-            written += metric, NO_DATA, 0.0
-        else:
-            written += metric, SUCCESS, getter(use)
-    answers.pack_into(entries, start, *written)
+    start = type(result).metrics.offset
+    plan = _plan(_asked(count).unpack_from(entries, start))
+    plan.answers.pack_into(entries, start, *plan.written(_use_between(first, second)))
     return SUCCESS
 
 
+class _Plan:
+    """The answer to metrics that are asked together.
+
+    Attributes:
+        answers: where the entries hold metric, NVML's code and the value.
+    """
+
+    def __init__(self, asked: tuple[int, ...]) -> None:
+        self.answers = struct.Struct("=" + "IId24x" * len(asked))
+        self._getters = [METRICS.get(metric, _no_use) for metric in asked]
+        self._whole: list[float] = []
+        self._without: list[float] = []
+        for metric in asked:
+            offered = metric in METRICS
+            self._whole += metric, SUCCESS if offered else NOT_SUPPORTED, 0.0
+            self._without += metric, NO_DATA if offered else NOT_SUPPORTED, 0.0
+
+    def written(self, use: Use | None) -> list[float]:
+        """Return all entries' numbers, one after the other."""
+        if use is None:
+            return self._without
+        written = self._whole.copy()
+        written[2::3] = [getter(use) for getter in self._getters]
+        return written
+
+
+def _no_use(_use: Use) -> float:
+    return 0.0
+
+
+_plan = lru_cache(maxsize=64)(_Plan)
+
+
 @cache
-def _layouts(count: int) -> tuple[struct.Struct, struct.Struct]:
-    """Return where that many entries hold what is asked, and their answers beside it."""
-    return struct.Struct("=" + "I36x" * count), struct.Struct("=" + "IId24x" * count)
+def _asked(count: int) -> struct.Struct:
+    """Return where that many entries hold which metric is asked."""
+    return struct.Struct("=" + "I36x" * count)
 
 
 def _use_between(first: GpmSample, second: GpmSample) -> Use | None:
@@ -155,13 +180,13 @@ def _use_between(first: GpmSample, second: GpmSample) -> Use | None:
     if second.taken_s - first.taken_s < APART_S_MIN or elapsed_s <= 0:
         return None
     before, after = first.totals, second.totals
-    return Use(
-        sm=(after.sm_s - before.sm_s) / elapsed_s,
-        tensor=(after.tensor_s - before.tensor_s) / elapsed_s,
-        memory=(after.memory_s - before.memory_s) / elapsed_s,
-        link=(after.link_s - before.link_s) / elapsed_s,
-        pcie=(after.pcie_s - before.pcie_s) / elapsed_s,
-        links=second.links,
+    return Use(  # In order: names cost as much as the arithmetic.
+        (after.sm_s - before.sm_s) / elapsed_s,
+        (after.tensor_s - before.tensor_s) / elapsed_s,
+        (after.memory_s - before.memory_s) / elapsed_s,
+        (after.link_s - before.link_s) / elapsed_s,
+        (after.pcie_s - before.pcie_s) / elapsed_s,
+        second.links,
     )
 
 

@@ -123,6 +123,7 @@ class SimulatedGpu:
         links_down: NVLinks that are down.
         advanced_s: up to when time has passed, by the driver's clock.
         field_answers: by field and scope, what `calls_fields` has found to answer with.
+        field_batches: the same for fields and scopes that were asked together.
         plain_until_s: until when it answers for itself, by the driver's clock; see `vouch`.
     """
 
@@ -145,6 +146,7 @@ class SimulatedGpu:
         self.garbage: dict[str, int | bytes] = {}
         self.links_down: set[int] = set()
         self.field_answers: dict[tuple[int, int], Any] = {}
+        self.field_batches: dict[tuple[int, ...], Any] = {}
         self.processes: list[Process] = [Process(PROCESS_BASE + slot, "python3", 1.0)]
         self.mig_enabled = False
         self.instances: list[MigInstance] = []

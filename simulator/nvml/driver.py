@@ -122,6 +122,17 @@ class SimulatedDriver:
         if self.initialised and not self.troubled and not gpu.odd:
             gpu.plain_until_s = gpu.advanced_s + REFRESH_S
 
+    def refresh(self, gpu: SimulatedGpu) -> bool:
+        """Bring a board that was vouched for up to now, and vouch again; False if it cannot be."""
+        with self.lock:
+            if gpu.plain_until_s == NEVER_S:
+                return False
+            self.advance(gpu.slot)
+            if gpu.plain_until_s == NEVER_S:
+                return False
+            gpu.plain_until_s = gpu.advanced_s + REFRESH_S
+            return True
+
     def doubt(self) -> None:
         """Let no call be answered by its board alone before it has been looked at."""
         for gpu in self.gpus:

@@ -61,6 +61,8 @@ HOST_CALLS: dict[str, HostCall] = {
     **calls_events.HOST_CALLS,
 }
 ANSWERS_WHEN_LOST = frozenset(calls_fields.CALLS)
+# A caller may ask for handles again and again.
+HANDLES_KEPT_MAX = 64
 WORKS_BEFORE_INIT = frozenset({"nvmlInit_v2", "nvmlInitWithFlags"})
 
 
@@ -114,13 +116,16 @@ class SimulatedLibrary:
         The agent's processor time is measured with this library under it, so this must cost little.
         """
         driver, lock, monotonic_s = self.driver, self.driver.lock, self.driver.clock.monotonic_s
-        # Boards that have answered this call, by their handle's bytes.
-        plain: dict[bytes, SimulatedGpu] = {}
+        # Boards that have answered this call, by the identity of their handle.
+        plain: _Plain = {}
         otherwise = self._about_any_board(name, call, plain, with_driver=with_driver)
 
         def function(handle: Any, *arguments: Any) -> int:
-            gpu = plain.get(bytes(handle))
-            if gpu is None or monotonic_s() >= gpu.plain_until_s:
+            kept = plain.get(id(handle))
+            if kept is None:
+                return otherwise(handle, *arguments)
+            gpu = kept[0]
+            if monotonic_s() >= gpu.plain_until_s and not driver.refresh(gpu):
                 return otherwise(handle, *arguments)
             with lock:
                 return call(driver, gpu, *arguments) if with_driver else call(gpu, *arguments)
@@ -128,7 +133,12 @@ class SimulatedLibrary:
         return function
 
     def _about_any_board(
-        self, name: str, call: HostCall, plain: dict[bytes, SimulatedGpu], *, with_driver: bool
+        self,
+        name: str,
+        call: HostCall,
+        plain: "_Plain",
+        *,
+        with_driver: bool,
     ) -> Callable[..., int]:
         driver = self.driver
 
@@ -153,11 +163,22 @@ class SimulatedLibrary:
                 code = call(driver, gpu, *arguments) if with_driver else call(gpu, *arguments)
                 if gpu.garbage and code == SUCCESS and name in gpu.garbage:
                     overwrite(arguments, gpu.garbage[name])
-                plain[bytes(handle)] = gpu
+                _keep(plain, handle, gpu)
                 driver.vouch(gpu)
                 return code
 
         return function
+
+
+# By the identity of a handle: its board, and the handle itself, so that the identity stays its own.
+# The binding makes an object for each handle, and looking into one costs as much as an answer.
+_Plain = dict[int, tuple[SimulatedGpu, Any]]
+
+
+def _keep(plain: _Plain, handle: Any, gpu: SimulatedGpu) -> None:
+    if len(plain) >= HANDLES_KEPT_MAX:
+        plain.clear()
+    plain[id(handle)] = gpu, handle
 
 
 def _about_instance(
