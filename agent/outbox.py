@@ -1,32 +1,32 @@
 """The outbox of one host: what is to be sent, in order, until the broker has confirmed it.
 
-Owns how drafts get their place in a sequence, and what happens when there is no room. Where the
-spool is kept, and that it moves to memory when the disk fails, is `spool_keeper.py`. One lock
-guards all of it, so the reading side and any number of sinks may share an outbox.
+Owns the transactions and what happens when there is no room. How a message gets its number is
+`sequencer.py`, which ticks wait for others `tick_runs.py`; where the spool is kept, and that it
+moves to memory when the disk fails, is `spool_keeper.py`. One lock guards all of it, so the reading
+side and any number of sinks may share an outbox.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 
 import msgspec
 
 from agent.counters import Counters
 from agent.drafts import Draft, EventDraft, HostMemory, Identity, QueueDraft, SampleTick
-from agent.heartbeat import SpoolState, complete
-from agent.messages import Composer, chunks, full, runs
-from agent.split import halves
+from agent.heartbeat import SpoolState
+from agent.messages import runs
+from agent.sequencer import Sequencer
 from agent.spool import Range, Spool, ranges
 from agent.spool_file import SpoolFile
 from agent.spool_keeper import SPOOL_ERRORS, SpoolKeeper
 from agent.spool_rows import Slot, SpoolDamagedError
+from agent.tick_runs import TickRuns
 from telemetry.clock import Clock
 from telemetry.metrics import Group
-from telemetry.records import Dropped, EventRecord, Heartbeat
+from telemetry.records import Heartbeat
 from telemetry.streams import Stream
-
-log = logging.getLogger(__name__)
 
 _HOST_FACT = "host"
 # Why a message is refused that may be taken in parts.
@@ -64,13 +64,13 @@ class Outbox:
             ConfigError: another agent uses the file, or its path cannot be used.
         """
         self.identity = identity
-        self._composer = Composer(identity)
+        self._sequencer = Sequencer(identity, clock, counters)
         self._clock = clock
         self._counters = counters
         self._ticks_max = {Group.FAST: ticks_per_message, Group.SLOW: 1}
+        self._runs = TickRuns(self._ticks_max)
         self._lock = threading.Lock()
         self._changed: Callable[[], None] = lambda: None
-        self._ticks: dict[Group, list[SampleTick]] = {}
         self._last_seqs: dict[Stream, int] = {}
         self._confirmed: dict[Stream, int] = {}
         self._keeper = SpoolKeeper(file, clock, counters, memory_bytes_max, self._settle)
@@ -189,120 +189,52 @@ class Outbox:
         return found
 
     def _write(self, drafts: Sequence[Draft]) -> None:
-        ticks = {group: list(run) for group, run in self._ticks.items()}
-        last_seqs, added = self._last_seqs, self._keeper.spool.added
-        with self._keeper.spool.transaction():
+        spool, boot_epoch = self._keeper.spool, self._keeper.boot_epoch
+        waiting, end = self._runs.copy(), self._end()
+        last_seqs, added = self._last_seqs, spool.added
+        with spool.transaction():
             for draft in drafts:
                 if isinstance(draft, SampleTick):
-                    self._add_tick(ticks.setdefault(draft.group, []), draft)
+                    waiting.add(draft, spool, end)
                 elif isinstance(draft, EventDraft):
-                    self._add_events(self._keeper.spool, self._keeper.boot_epoch, draft.records)
+                    self._sequencer.add_events(spool, boot_epoch, draft.records)
                 elif isinstance(draft, QueueDraft):
-                    self._add_queues(draft)
+                    self._sequencer.add_queues(spool, boot_epoch, draft.snapshots)
                 else:
-                    self._keeper.spool.remember(_HOST_FACT, msgspec.msgpack.encode(draft))
-            if self._keeper.spool.added != added:
+                    spool.remember(_HOST_FACT, msgspec.msgpack.encode(draft))
+            if _has_heartbeat(drafts):
+                waiting.leave_with_heartbeat(spool, end)
+            if spool.added != added:
                 self._make_room()
-                last_seqs = self._keeper.spool.last_seqs()
-        self._ticks, self._last_seqs = ticks, last_seqs
-
-    def _add_tick(self, run: list[SampleTick], tick: SampleTick) -> None:
-        if run and not run[-1].joins(tick):
-            self._add_samples(self._keeper.spool, self._keeper.boot_epoch, run)
-            self._keeper.spool.remove_ticks(tick.group)
-            run.clear()
-        run.append(tick)
-        if full(run, self._ticks_max[tick.group]):
-            self._add_samples(self._keeper.spool, self._keeper.boot_epoch, run)
-            self._keeper.spool.remove_ticks(tick.group)
-            run.clear()
-        else:
-            self._keeper.spool.add_tick(tick)
+                last_seqs = spool.last_seqs()
+        self._runs, self._last_seqs = waiting, last_seqs
 
     def _flush(self) -> None:
-        with self._keeper.spool.transaction():
-            for group, run in self._ticks.items():
-                if run:
-                    self._add_samples(self._keeper.spool, self._keeper.boot_epoch, run)
-                    self._keeper.spool.remove_ticks(group)
-            last_seqs = self._keeper.spool.last_seqs()
-        self._ticks, self._last_seqs = {}, last_seqs
+        spool, waiting = self._keeper.spool, self._runs.copy()
+        with spool.transaction():
+            waiting.end_all(spool, self._end())
+            last_seqs = spool.last_seqs()
+        self._runs, self._last_seqs = waiting, last_seqs
 
-    def _add_samples(self, spool: Spool, boot_epoch: int, run: Sequence[SampleTick]) -> None:
-        seq, now_us = spool.next_seq(Stream.SAMPLES), self._clock.now_us()
-        payload = self._composer.samples(run, boot_epoch=boot_epoch, seq=seq, now_us=now_us)
-        spool.add(Slot(Stream.SAMPLES, boot_epoch, seq), now_us, payload)
-
-    def _add_events(self, spool: Spool, boot_epoch: int, records: Sequence[EventRecord]) -> None:
-        for chunk in chunks(records):
-            seq, now_us = spool.next_seq(Stream.EVENTS), self._clock.now_us()
-            completed = [
-                complete(record, spool.state()) if isinstance(record, Heartbeat) else record
-                for record in chunk
-            ]
-            payload = self._composer.events(
-                completed, boot_epoch=boot_epoch, seq=seq, now_us=now_us
-            )
-            spool.add(Slot(Stream.EVENTS, boot_epoch, seq), now_us, payload)
-
-    def _add_queues(self, draft: QueueDraft) -> None:
-        for chunk in chunks(draft.snapshots):
-            seq, now_us = self._keeper.spool.next_seq(Stream.QUEUES), self._clock.now_us()
-            payload = self._composer.queues(
-                chunk, boot_epoch=self._keeper.boot_epoch, seq=seq, now_us=now_us
-            )
-            self._keeper.spool.add(
-                Slot(Stream.QUEUES, self._keeper.boot_epoch, seq), now_us, payload
-            )
+    def _end(self) -> Callable[[Sequence[SampleTick]], None]:
+        return partial(self._sequencer.add_samples, self._keeper.spool, self._keeper.boot_epoch)
 
     def _make_room(self) -> None:
         gone = self._keeper.spool.evict()
         if gone:
             self._report(gone, "memory_full" if self._keeper.in_memory else "spool_full")
 
-    def _refuse(self, slot: Slot, reason: str) -> None:
-        with self._keeper.spool.transaction():
-            if reason == TOO_LARGE and self._split(slot):
-                return
-            self._keeper.spool.refuse(slot, reason)
-            self._report(ranges([slot]), reason)
-
-    def _split(self, slot: Slot) -> bool:
-        """Put two halves in a message's place, within a transaction; False if it has none."""
-        spool, boot_epoch = self._keeper.spool, self._keeper.boot_epoch
-        payload = spool.payload(slot)
-        parts = None if payload is None else halves(slot.stream, payload)
-        if parts is None:
-            return False
-        for half in parts:
-            seq, now_us = spool.next_seq(slot.stream), self._clock.now_us()
-            spool.add(Slot(slot.stream, boot_epoch, seq), now_us, half(boot_epoch, seq, now_us))
-        spool.remove([slot])
-        self._counters.add("messages_split")
-        # Its number will not come, though what it held will.
-        self._tell(ranges([slot]), "split")
-        return True
-
     def _report(self, gone: Sequence[Range], reason: str) -> None:
-        """Count and log messages that will never come, and say so in the events stream."""
-        count = sum(run.last_seq - run.first_seq + 1 for run in gone)
-        self._counters.add(f"messages_dropped_{reason}", count)
-        log.warning("dropped %d messages: %s", count, reason)
-        self._tell(gone, reason)
+        self._sequencer.report(self._keeper.spool, self._keeper.boot_epoch, gone, reason)
 
-    def _tell(self, gone: Sequence[Range], reason: str) -> None:
-        records: list[EventRecord] = [
-            Dropped(
-                time_us=self._clock.now_us(),
-                stream=str(run.stream),
-                boot_epoch=run.boot_epoch,
-                first_seq=run.first_seq,
-                last_seq=run.last_seq,
-                reason=reason,
-            )
-            for run in gone
-        ]
-        self._add_events(self._keeper.spool, self._keeper.boot_epoch, records)
+    def _refuse(self, slot: Slot, reason: str) -> None:
+        spool = self._keeper.spool
+        with spool.transaction():
+            may_be_cut = reason == TOO_LARGE
+            if may_be_cut and self._sequencer.split(spool, self._keeper.boot_epoch, slot):
+                return
+            spool.refuse(slot, reason)
+            self._report(ranges([slot]), reason)
 
     def _settle(self, spool: Spool, boot_epoch: int, leftovers: Sequence[SampleTick]) -> None:
         """Make messages of ticks that nobody collects further, within a transaction.
@@ -314,20 +246,20 @@ class Outbox:
             spool.remove_ticks(group)
             ticks = [tick for tick in leftovers if tick.group is group]
             for run in runs(ticks, self._ticks_max[group]):
-                self._add_samples(spool, boot_epoch, run)
-            for tick in self._ticks.get(group, ()):
+                self._sequencer.add_samples(spool, boot_epoch, run)
+            for tick in self._runs.waiting(group):
                 spool.add_tick(tick)
 
     def _fall_back(self, error: Exception) -> None:
         """Go on with another spool."""
         if isinstance(error, SpoolDamagedError):
             # What waits for others is not salvaged from the file; it makes messages at once.
-            waiting = [tick for run in self._ticks.values() for tick in run]
+            waiting = [tick for group in Group for tick in self._runs.waiting(group)]
             before, last_seqs = self._keeper.boot_epoch, self._last_seqs
         else:
             # It is still in the file, and makes messages when that can be read again.
             waiting, before, last_seqs = [], 0, {}
-        self._ticks = {}
+        self._runs = TickRuns(self._ticks_max)
         self._keeper.replace(error)
         with self._keeper.spool.transaction():
             self._settle(self._keeper.spool, self._keeper.boot_epoch, waiting)
@@ -345,6 +277,15 @@ class Outbox:
             for seq in range(self._confirmed.get(stream, 0) + 1, last_seq + 1)
         )
         return ranges(slot for slot in given if slot not in saved)
+
+
+def _has_heartbeat(drafts: Sequence[Draft]) -> bool:
+    return any(
+        isinstance(record, Heartbeat)
+        for draft in drafts
+        if isinstance(draft, EventDraft)
+        for record in draft.records
+    )
 
 
 def _decode_memory(fact: bytes | None) -> HostMemory | None:
