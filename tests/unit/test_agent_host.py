@@ -198,3 +198,10 @@ def test_this_machine_gives_plausible_values(tmp_path: Path) -> None:
     assert 0 < found["memory_available_mebibytes"] <= found["memory_total_mebibytes"]
     assert found["processes_count"] > 0
     assert len(found) < 40
+
+
+def test_processes_are_counted_in_each_other_reading_and_told_in_each(tree: Path) -> None:
+    health = make_health(tree)
+    assert health.read()["processes_count"] == 3
+    plant(tree / "proc", {"99/stat": "99 (new) D 1"})
+    assert [health.read()["processes_count"] for _ in range(3)] == [3, 4, 4]
