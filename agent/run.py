@@ -5,7 +5,6 @@ read is written, the message that the agent stops is the last one, and what coul
 few seconds stays in the spool for the next start.
 """
 
-import gc
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +24,7 @@ from agent.outbox import Outbox
 from agent.queues import QueueSource
 from agent.queues.poller import QueuePoller
 from agent.schedule import Schedule
+from agent.settled import settle
 from telemetry.clock import Clock
 from telemetry.errors import FleetgaugeError
 from telemetry.records import Event
@@ -113,8 +113,7 @@ class Agent:
             if not settled:
                 # What is there now stays; the collector need not look at it ever again.
                 settled = True
-                gc.collect()
-                gc.freeze()
+                settle()
 
     def _write(self) -> None:
         while (drafts := self._inbox.take()) is not None:

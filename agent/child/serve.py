@@ -6,7 +6,6 @@ that is under way: a process that is killed while it samples activity counters h
 hanging, and so a signal to end is left to the parent, which gets it too.
 """
 
-import gc
 import logging
 import os
 import signal
@@ -24,6 +23,7 @@ from agent.calls import ThreadedCalls
 from agent.child.compact import Folder
 from agent.child.frames import Channel, Events, NotOpened, Opened, Read
 from agent.counters import Counters
+from agent.settled import settle
 from telemetry import logs
 from telemetry.clock import Clock, SystemClock
 from telemetry.errors import PermanentError, RetryableError
@@ -87,8 +87,7 @@ class _Child:
                 self._watcher = threading.Thread(target=self._watch, name="events", daemon=True)
                 self._watcher.start()
                 # What is there now stays; the collector need not look at it ever again.
-                gc.collect()
-                gc.freeze()
+                settle()
             jobs = [partial(self._reader.read, at, asked.group) for at in asked.positions]
             readings = self._calls.gather(jobs, DEADLINE_SHARE * asked.deadline_s)
             self._ask.send(self._folder.fold(asked.number, readings))
