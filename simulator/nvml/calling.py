@@ -65,7 +65,8 @@ def put_text(argument: Any, size: Any, text: str) -> int:
     data = text.encode()
     if len(data) >= number(size):
         return INSUFFICIENT_SIZE
-    target(argument).value = data
+    buffer = argument if isinstance(argument, ctypes.Array) else target(argument)
+    buffer.value = data
     return SUCCESS
 
 
