@@ -12,6 +12,13 @@ from dashboard.view import Window
 MARGIN_PX = {"l": 46, "r": 14, "t": 8, "b": 40}
 # Plotly reads texts as markup and hover texts as templates; these are the entities that it knows.
 LITERAL = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "{": "&#123;"})
+# Below the first tick of a day stands the day. Plotly's own has the year in it, which is so long
+# that on a phone the days at both sides of midnight lie on one another.
+DAY_MS = 86_400_000
+TICK_FORMATS = [
+    {"dtickrange": [1000, 59_999], "value": "%H:%M:%S\n%b %-d"},
+    {"dtickrange": [60_000, DAY_MS - 1], "value": "%H:%M\n%b %-d"},
+]
 TICKS = {"ticks": "outside", "ticklen": 4, "tickcolor": "@hair"}
 
 
@@ -50,6 +57,7 @@ def time_axis(window: Window, *, labelled: bool = True) -> dict[str, Any]:
         "zeroline": False,
         # Left to itself, Plotly turns labels where it is narrow, over those of the day below.
         "tickangle": 0,
+        "tickformatstops": TICK_FORMATS,
         "hoverformat": "%Y-%m-%d %H:%M:%S UTC",
     }
     if not labelled:
