@@ -62,6 +62,7 @@ class Registry:
         self._gpus: dict[tuple[int, bytes], int] = {}
         self._rows: dict[int, _Row] = {}
         self._instances: set[int] = set()
+        self._instance_ids = np.empty(0, dtype=np.int32)
 
     def gpu_ids(self, host: Host, accelerators: bytes) -> NDArray[np.int32]:
         """Return the ids of a header's accelerators, in their order; `learn` has seen them."""
@@ -79,7 +80,10 @@ class Registry:
         """Return which of these are MIG instances; None where none is, as nearly everywhere."""
         if not self._instances:
             return None
-        found = np.isin(gpu_ids, list(self._instances))
+        if len(self._instance_ids) != len(self._instances):
+            # Only while they are being met; a fleet cut in sevenths has more than a million.
+            self._instance_ids = np.fromiter(self._instances, np.int32, len(self._instances))
+        found = np.isin(gpu_ids, self._instance_ids)
         return found if found.any() else None
 
     def forget(self) -> None:
@@ -88,6 +92,7 @@ class Registry:
         self._gpus.clear()
         self._rows.clear()
         self._instances.clear()
+        self._instance_ids = np.empty(0, dtype=np.int32)
 
     def forget_places(self) -> None:
         """Ask again where hosts stand, which whoever has a host's partition may have changed.
