@@ -238,9 +238,10 @@ def _told(lane: Lane, segment: Segment) -> str:
 
 
 def _name(window: Window, row: _Row, segment: Segment) -> dict[str, Any]:
-    """Write a stretch's name into it, from the side where there is room."""
-    late = segment.start_s > (window.start_s + window.end_s) / 2
-    at = min(segment.end_s, window.end_s) if late else max(segment.start_s, window.start_s)
+    """Write a stretch's name from the edge from which there is more room in the window."""
+    start_s, end_s = max(segment.start_s, window.start_s), min(segment.end_s, window.end_s)
+    late = end_s - window.start_s > window.end_s - start_s
+    at = end_s if late else start_s
     return {
         "text": plain(segment.text),
         "x": at * 1000,

@@ -163,6 +163,16 @@ def test_a_figure_has_a_bar_a_stretch_and_escapes_what_is_not_its_own() -> None:
     assert "<b>x" not in str(drawn)
 
 
+def test_a_name_is_written_from_the_edge_that_leaves_it_more_room() -> None:
+    look = LOOKS[Condition.HEAT]
+    spans = [(1000, 1200), (1080, 1200), (1010, 1030), (1150, 1190)]
+    shown = [Lane("x", [Segment(*span, look, text="y")]) for span in spans]
+    notes = lanes.figure(WINDOW, shown)["layout"]["annotations"]
+    assert [(note["x"], note["xanchor"]) for note in notes] == [
+        (1_000_000, "left"), (1_200_000, "right"), (1_010_000, "left"), (1_190_000, "right"),
+    ]  # fmt: skip
+
+
 def test_reasons_are_named_and_unknown_bits_are_shown() -> None:
     assert conditions.reason_words(0x4 | 0x40) == "power cap, heat, by hardware"
     assert conditions.reason_words(0x1000) == "0x1000"
