@@ -40,6 +40,12 @@ class Move:
     lanes: Lanes
 
 
+def prepare(connection: Connection) -> None:
+    """Make the session's table to stage marks in."""
+    with translated("preparing the session"):
+        connection.execute(_BOOKS["make_marks_in"])
+
+
 def moves_of(records: Sequence[Received], claims: Mapping[Partition, Claim]) -> list[Move]:
     """Return where each partition stands after these records."""
     last = {(r.partition, claims[r.partition].lanes.lane_of(r.offset)): r.offset for r in records}

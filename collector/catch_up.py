@@ -10,6 +10,7 @@ from collector.backlog import BacklogReader
 from collector.claims import Claim
 from collector.consumer import Partition, Received
 from collector.settings import CollectorSettings
+from collector.timer import Patience
 from collector.writer import Writer
 from telemetry.clock import Clock
 from telemetry.errors import RetryableError
@@ -32,8 +33,8 @@ class CatchUp:
         self._settings = settings
         self._clock = clock
         self._reader: BacklogReader | None = None
-        self._behind_since_s: float | None = None
-        self._silent_since_s: float | None = None
+        self._behind = Patience(BEHIND_S_MAX)
+        self._silent = Patience(SILENT_S_MAX)
 
     def is_wanted(self, claims: Mapping[Partition, Claim]) -> bool:
         """Whether there is a backlog to store."""
@@ -41,15 +42,8 @@ class CatchUp:
 
     def has_to_split(self, claims: Mapping[Partition, Claim]) -> bool:
         """Whether a live lane has been behind for so long that it is claimed, and split, anew."""
-        now_s = self._clock.monotonic_s()
-        if not self._is_live_behind(claims):
-            self._behind_since_s = None
-        elif self._behind_since_s is None:
-            self._behind_since_s = now_s
-        elif now_s - self._behind_since_s > BEHIND_S_MAX:
-            self._behind_since_s = None
-            return True
-        return False
+        is_behind = self._is_live_behind(claims)
+        return self._behind.has_ended(self._clock.monotonic_s(), is_so=is_behind)
 
     def turn(
         self,
@@ -75,7 +69,9 @@ class CatchUp:
                 return 0  # the next turn claims, and they are read again
             if not records:
                 self._pass_over(self._reader, writer, claims)
-            self._note_silence(is_silent=not records)
+            if self._silent.has_ended(self._clock.monotonic_s(), is_so=not records):
+                log.warning("nothing of the backlog has come for %d s: a new reader", SILENT_S_MAX)
+                self.close()
         except RetryableError:
             self.close()
             raise
@@ -90,19 +86,10 @@ class CatchUp:
 
     def close(self) -> None:
         """Let go of the second reader."""
-        reader, self._reader, self._silent_since_s = self._reader, None, None
+        reader, self._reader = self._reader, None
+        self._silent = Patience(SILENT_S_MAX)
         if reader is not None:
             reader.close()
-
-    def _note_silence(self, *, is_silent: bool) -> None:
-        now_s = self._clock.monotonic_s()
-        if not is_silent:
-            self._silent_since_s = None
-        elif self._silent_since_s is None:
-            self._silent_since_s = now_s
-        elif now_s - self._silent_since_s > SILENT_S_MAX:
-            log.warning("nothing of the backlog has come for %.0f s: a new reader", SILENT_S_MAX)
-            self.close()
 
     def _is_live_behind(self, claims: Mapping[Partition, Claim]) -> bool:
         most = self._settings.backlog_split_messages

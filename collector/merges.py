@@ -20,9 +20,8 @@ _STAGES = ("fast_state_in", "slow_state_in", "facility_rollup_in", "rack_rollup_
 
 
 def prepare(connection: Connection) -> None:
-    """Make the session's staging tables."""
+    """Make the session's tables to stage in."""
     with translated("preparing the session"):
-        connection.execute(sql.queries("collector_books")["make_marks_in"])
         for stage in _STAGES:
             connection.execute(_ROWS[f"make_{stage}"])
 
@@ -38,16 +37,16 @@ def merge_state(connection: Connection, samples: Sequence[SampleColumns]) -> Non
 
 def merge_rollups(connection: Connection, samples: Sequence[SampleColumns]) -> None:
     """Add to the sums of facilities and racks, and put down those of accelerators."""
-    parts = [rollup.tick_sums(part) for part in samples if part.group is Group.FAST]
-    if not parts:
+    fast = [part for part in samples if part.group is Group.FAST]
+    if not fast:
         return
+    parts = [rollup.tick_sums(part) for part in fast]
     for name, rows in (
         ("facility_rollup", rollup.facility_rows(parts)),
         ("rack_rollup", rollup.rack_rows(parts)),
     ):
         copy_rows(connection, _ROWS[f"copy_{name}"], rows_of(*rows))
         connection.execute(_ROWS[f"merge_{name}"])
-    fast = [part for part in samples if part.group is Group.FAST]
     sums = rows_of_all(rows for part in fast for rows in gpu_sums.part_rows(part))
     copy_rows(connection, _ROLLUPS["copy_gpu_parts"], sums)
     connection.execute(_ROLLUPS["touch"], derived.touched(fast))

@@ -47,6 +47,7 @@ class Store:
         self._registry = Registry()
         self._marks = MarkBook()
         self._states = StateBook()
+        books.prepare(connection)
         merges.prepare(connection)
         compaction.make_room(connection, tier, settings.partitions_ahead_hours)
         with translated("asking what the tier offers"):
