@@ -1,23 +1,56 @@
-"""State timelines in words: for who cannot see them, and to copy from.
+"""State timelines of a host or an accelerator, drawn and in words.
 
-Owns the table under the lanes of a host or an accelerator: what was not normal and what work ran,
-newest first, with the times that the lanes are made of.
+Owns what belongs together: the lanes, their legend, and for who cannot see them, and to copy from,
+the table under them: what was not normal and what work ran, newest first, with the times that the
+lanes are made of.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dash import html
 from dash.development.base_component import Component
 
-from dashboard import elements
+from dashboard import elements, seat
+from dashboard.charts import lanes, work
 from dashboard.charts.conditions import LOOKS, Condition
-from dashboard.charts.lanes import Lane
+from dashboard.charts.lanes import Lane, Segment
+from dashboard.charts.timeline import Figure
+from dashboard.view import Window
 from dashboard.wording import duration, plural
 
 ROWS_MAX = 60
 # What needs no words: the lanes are full of it.
 CALM = tuple(LOOKS[c] for c in (Condition.IDLE, Condition.BUSY, Condition.POWER_CAP))
+
+
+def timeline(
+    window: Window,
+    states: Sequence[Lane],
+    works: Sequence[Any],
+    alerts: Sequence[Any],
+    numbers: Mapping[int, int],
+    silences: Sequence[Segment],
+) -> tuple[Figure, Component, Component]:
+    """Return lanes of states, of work and of alerts, their legend, and all of it in words.
+
+    Args:
+        window: what is drawn.
+        states: the lanes of states.
+        works: rows of the query `work`.
+        alerts: rows of open and ended alerts.
+        numbers: the numbers of the accelerators, by id.
+        silences: when nobody was heard.
+    """
+    work_lanes, hidden = work.lanes_of(window, work.works(works, window), numbers, silences)
+    told = [*states, *work_lanes]
+    drawn = [*told, *lanes.alert_lanes(window, alerts)]
+    return (
+        lanes.figure(window, drawn),
+        seat.looks_legend(lanes.shown_looks(drawn)),
+        table(told, hidden),
+    )
 
 
 def table(lanes: Sequence[Lane], hidden: int = 0) -> Component:

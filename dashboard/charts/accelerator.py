@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.charts import series
+from dashboard.charts import lanes, series
 from dashboard.charts.conditions import (
     BRAKE_BIT,
     HARDWARE_BIT,
@@ -20,6 +20,7 @@ from dashboard.charts.conditions import (
     Condition,
     Interval,
     conditions,
+    heard,
     with_intervals,
 )
 from dashboard.charts.facility import event_label, event_tone
@@ -98,9 +99,8 @@ def lanes_of(window: Window, grid: Grid, told: Sequence[Interval] = ()) -> list[
 
 def silences(window: Window, grid: Grid) -> list[Segment]:
     """Return when the accelerator was not heard of."""
-    unseen = np.isnan(grid["reader_status_code"]) & np.isnan(grid["utilization_gpu_percent"])
-    codes = np.where(unseen, Condition.NO_DATA, Condition.IDLE).astype(np.int64)
-    return [s for s in stretches(codes, window) if s.look == LOOKS[Condition.NO_DATA]]
+    told = heard(grid["reader_status_code"], grid["utilization_gpu_percent"])
+    return lanes.silences(told, window)
 
 
 def figure(window: Window, grid: Grid, who: Any, events: Sequence[Any]) -> Figure:

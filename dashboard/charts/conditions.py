@@ -153,11 +153,15 @@ def with_intervals(
     return found
 
 
+def heard(status: Series, load: Series) -> NDArray[np.bool_]:
+    """Return in which steps anything was read."""
+    return ~(np.isnan(status) & np.isnan(load))
+
+
 def conditions(
     status: Series, reasons: Series, load: Series, headroom: Series
 ) -> NDArray[np.int64]:
     """Return the condition of each step; a step without any reading is `NO_DATA`."""
-    seen = ~(np.isnan(status) & np.isnan(load))
     bits = np.nan_to_num(reasons).astype(np.int64)
     with np.errstate(invalid="ignore"):
         busy = load >= BUSY_PERCENT_MIN
@@ -172,7 +176,7 @@ def conditions(
             (status == ReaderStatus.TIMEOUT, Condition.SILENT),
             (status == ReaderStatus.DRIVER_MISMATCH, Condition.MISMATCH),
             (status == ReaderStatus.LOST, Condition.LOST),
-            (~seen, Condition.NO_DATA),
+            (~heard(status, load), Condition.NO_DATA),
         )
     codes = np.full(len(status), Condition.IDLE, np.int64)
     for condition, code in rules:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.charts import series
-from dashboard.charts.conditions import LOOKS, Condition, Interval, conditions, with_intervals
+from dashboard.charts import lanes, series
+from dashboard.charts.conditions import Condition, Interval, conditions, with_intervals
 from dashboard.charts.facility import HEADROOM_LOW, event_label, event_tone
 from dashboard.charts.lanes import Lane, Segment, exactly, stretches
 from dashboard.charts.series import Series
@@ -68,8 +68,7 @@ def silences(window: Window, codes: Mapping[int, Codes]) -> list[Segment]:
     heard = [steps != Condition.NO_DATA for steps in codes.values()]
     if not heard:
         return []
-    anyone = np.where(np.any(heard, axis=0), Condition.IDLE, Condition.NO_DATA).astype(np.int64)
-    return [s for s in stretches(anyone, window) if s.look == LOOKS[Condition.NO_DATA]]
+    return lanes.silences(np.any(heard, axis=0), window)
 
 
 def figure(

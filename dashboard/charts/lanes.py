@@ -87,6 +87,12 @@ def stretches(codes: NDArray[np.int64], window: Window) -> list[Segment]:
     ]
 
 
+def silences(heard: NDArray[np.bool_], window: Window) -> list[Segment]:
+    """Return when nothing was heard, of steps in which something was or not."""
+    codes = np.where(heard, Condition.IDLE, Condition.NO_DATA).astype(np.int64)
+    return [s for s in stretches(codes, window) if s.look == LOOKS[Condition.NO_DATA]]
+
+
 def exactly(segments: Sequence[Segment], told: Iterable[Interval]) -> list[Segment]:
     """Return stretches with the times of the stored intervals that they are made of.
 

@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 from dashboard import elements, past, seat, shell
 from dashboard import told as told_in_words
 from dashboard.charts import accelerator as charts
-from dashboard.charts import conditions, lanes, work
+from dashboard.charts import conditions
 from dashboard.charts.timeline import Figure
 from dashboard.pages import board, metrics
 from dashboard.past import Past
@@ -91,18 +91,16 @@ async def render(view: View, sources: Sources) -> Slots:
             grid = charts.on_grid(window, found.of("gpu_rollup"), Group.FAST)
         slow_grid = charts.on_grid(spans.coarse, slow.of("gpu_slow"), Group.SLOW)
         parts = ((window, grid), (spans.near, near), (spans.coarse, slow_grid))
-        works, hidden = work.lanes_of(
+        strip = told_in_words.timeline(
             window,
-            work.works(found.of("work"), window),
+            charts.lanes_of(window, grid, told),
+            found.of("work"),
+            alerts,
             {gpu_id: int(picture.index_of[at])},
             charts.silences(window, grid),
         )
-        states = charts.lanes_of(window, grid, told)
-        rows = [*states, *works, *lanes.alert_lanes(window, alerts)]
         return (
-            lanes.figure(window, rows),
-            seat.looks_legend(lanes.shown_looks(rows)),
-            told_in_words.table([*states, *works], hidden),
+            *strip,
             charts.figure(window, grid, who, events),
             metrics.every(parts, who),
         )

@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from dashboard import elements, past, seat, shell
 from dashboard import told as told_in_words
-from dashboard.charts import conditions, lanes, work
+from dashboard.charts import conditions
 from dashboard.charts import host as charts
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT
 from dashboard.charts.series import Series
@@ -97,18 +97,16 @@ async def render(view: View, sources: Sources) -> Slots:
         trails = charts.trails(window, found.of("trail"), gpu_ids)
         told = conditions.intervals(found.of("states"))
         codes = charts.codes_of(window, trails, told)
-        works, hidden = work.lanes_of(
+        strip = told_in_words.timeline(
             window,
-            work.works(found.of("work"), window),
+            charts.lanes_of(window, codes, told, numbers),
+            found.of("work"),
+            alerts,
             numbers,
             charts.silences(window, codes),
         )
-        states = charts.lanes_of(window, codes, told, numbers)
-        rows = [*states, *works, *lanes.alert_lanes(window, alerts)]
         return (
-            lanes.figure(window, rows),
-            seat.looks_legend(lanes.shown_looks(rows)),
-            told_in_words.table([*states, *works], hidden),
+            *strip,
             charts.figure(window, trails, numbers, events),
         )
 
