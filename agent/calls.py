@@ -2,10 +2,10 @@
 
 Owns the threads and the deadlines. One thread makes the calls one after the other, for as long as
 the driver answers: that is the cheapest. Where a call takes long, another thread goes on with the
-rest, up to one thread a call. A call that hangs blocks its thread and nothing else, and what still
-hangs is not asked again, so a dead driver costs one thread an accelerator and no more. NOTE: a
-thread that hangs in the kernel cannot be ended; these are daemon threads so that they do not hold
-up the exit.
+rest, up to one thread a call; those end once the driver answers again. A call that hangs blocks its
+thread and nothing else, and what still hangs is not asked again, so a dead driver costs one thread
+an accelerator and no more. NOTE: a thread that hangs in the kernel cannot be ended; these are
+daemon threads so that they do not hold up the exit.
 """
 
 import threading
@@ -105,7 +105,7 @@ class InlineCalls:
 
 
 class ThreadedCalls:
-    """Calls on threads that are made when they are needed, and kept."""
+    """Calls on threads: one that stays, others for as long as they are needed."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -132,7 +132,9 @@ class ThreadedCalls:
         batch = _Batch(jobs, asked)
         self._need(len(self._hanging) + 1)
         self._waiting.put(batch)
-        if not self._await(batch, until_s, len(jobs)):
+        if self._await(batch, until_s, len(jobs)):
+            self._spare(len(self._hanging) + 1)
+        else:
             self._hanging |= dict.fromkeys(batch.give_up(), batch)
         if batch.error is not None:
             raise batch.error
@@ -147,9 +149,7 @@ class ThreadedCalls:
 
     def close(self) -> None:
         """Let the threads end; those that hang end with the process."""
-        for _ in range(self._threads):
-            self._waiting.put(None)
-        self._threads = 0
+        self._spare(0)
 
     def _await(self, batch: "_Batch", until_s: float, threads_max: int) -> bool:
         """Wait for all answers; False when some did not come."""
@@ -168,6 +168,12 @@ class ThreadedCalls:
             self._threads += 1
             name = f"calls-{self._threads}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def _spare(self, threads: int) -> None:
+        """Let all but so many end; those that hang do so once they have come back."""
+        while self._threads > threads:
+            self._threads -= 1
+            self._waiting.put(None)
 
     def _work(self) -> None:
         while (batch := self._waiting.get()) is not None:

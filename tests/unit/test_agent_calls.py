@@ -13,6 +13,7 @@ from agent.inbox import OTHERS_MAX, TICKS_MAX, Inbox
 from telemetry.clock import SystemClock
 from telemetry.records import Event, EventKind
 from tests.fix_agent import kinds_of, make_tick, samples_of
+from tests.waiting import until
 
 LONG_S = 30.0
 
@@ -48,6 +49,26 @@ def test_a_hung_call_is_left_out_and_its_lane_rests_until_it_returns(
     while calls.hung():
         threading.Event().wait(0.01)
     assert calls.gather([lambda: "a", lambda: "b", lambda: "c"], LONG_S) == ["a", "b", "c"]
+
+
+def test_a_slow_call_gets_help_that_leaves_when_the_driver_is_quick_again(
+    calls: ThreadedCalls,
+) -> None:
+    def made() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name.startswith("calls-")}
+
+    before, helped = made(), threading.Event()
+
+    def wait_for_help() -> bool:
+        return helped.wait(LONG_S)
+
+    def help_on() -> bool:
+        helped.set()
+        return True
+
+    assert calls.gather([wait_for_help, help_on], LONG_S) == [True, True]
+    assert calls.gather([lambda: "quick"], LONG_S) == ["quick"]
+    until(lambda: len(made() - before) == 1)
 
 
 def test_an_error_reaches_who_asked(calls: ThreadedCalls) -> None:
