@@ -15,22 +15,22 @@ from typing import Any
 import psycopg
 
 from benchmarks.ingest import (
-    ACCELERATORS,
+    ROWS_PER_MESSAGE,
     TICKS_PER_MESSAGE,
+    load_of,
     make_places,
     start_collectors,
-    start_sender,
     wait_for_collectors,
 )
 from benchmarks.processes import cpu_seconds_of, memory
 from benchmarks.progress import Progress
 from benchmarks.report import Figures, Report, percentile
 from benchmarks.rig import Rig, rig, stack_of
+from benchmarks.sender import Sender
 from sql import queries
 
 LOOK_EVERY_S = 0.25
 DRAIN_S_MAX = 3600.0
-ROWS_PER_MESSAGE = ACCELERATORS * TICKS_PER_MESSAGE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,14 +79,12 @@ def _one_run(made: Rig, arguments: argparse.Namespace, progress: Progress) -> di
     make_places(made, arguments.gpus)
     start_collectors(made, arguments.collectors)
     wait_for_collectors(made, arguments.collectors)
-    sender, _ = start_sender(made, arguments, backlog)
-    assert sender.process.stdin is not None  # noqa: S101 - made with a pipe
-    _wait_for(made, sender, "settled", progress)
+    sender = Sender(made, load_of(arguments, backlog))
+    sender.wait_for(made, "settled", progress, DRAIN_S_MAX)
     first = sender.last["messages"]
     made.stop()
-    sender.process.stdin.write("go\n")
-    sender.process.stdin.flush()
-    _wait_for(made, sender, "steady", progress)
+    sender.go()
+    sender.wait_for(made, "steady", progress, DRAIN_S_MAX)
     wanted = first + backlog
     used_s = cpu_seconds_of(made.service_pids.values())
     started_s = time.monotonic()
@@ -104,8 +102,7 @@ def _one_run(made: Rig, arguments: argparse.Namespace, progress: Progress) -> di
         drain_s = time.monotonic() - started_s
         live.end()
         used_s = cpu_seconds_of(made.cpu_pids().values()) - used_s
-    sender.process.terminate()
-    sender.process.wait()
+    sender.end()
     return {
         "backlog_rows": backlog * ROWS_PER_MESSAGE,
         "drain_seconds": drain_s,
@@ -116,14 +113,6 @@ def _one_run(made: Rig, arguments: argparse.Namespace, progress: Progress) -> di
         "cpu_seconds_per_million_rows": 1e6 * used_s / (backlog * ROWS_PER_MESSAGE),
         "collector_rss_mib_max": rss_mib,
     }
-
-
-def _wait_for(made: Rig, sender: Any, phase: str, progress: Progress) -> None:
-    deadline_s = time.monotonic() + DRAIN_S_MAX
-    while sender.last["phase"] != phase and time.monotonic() < deadline_s:
-        progress.say(f"{sender.last['phase']}: {sender.last['rows']:,} rows sent")
-        made.wait(lambda: sender.process.poll() is None, "the sender")
-        time.sleep(LOOK_EVERY_S)
 
 
 def _left(connection: psycopg.Connection[Any], wanted: int) -> int:

@@ -12,13 +12,9 @@ kafka`). What runs on this machine is measured, whoever started it.
 """
 
 import argparse
-import json
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -28,11 +24,12 @@ from benchmarks.processes import cpu_seconds_of, memory
 from benchmarks.progress import Progress
 from benchmarks.report import Figures, Report
 from benchmarks.rig import Rig, rig, stack_of
+from benchmarks.sender import Load, Sender
 from sql import queries
-from telemetry.errors import PermanentError
 
 ACCELERATORS = 8
 TICKS_PER_MESSAGE = 10
+ROWS_PER_MESSAGE = ACCELERATORS * TICKS_PER_MESSAGE
 LOOK_EVERY_S = 1.0
 DRAIN_S_MAX = 300.0
 JOIN_S = 4.0
@@ -91,25 +88,6 @@ def measure(arguments: argparse.Namespace) -> Report:
 
 
 @dataclass(slots=True)
-class Sender:
-    """The sender's process and what it has said."""
-
-    process: subprocess.Popen[str]
-    said: list[dict[str, Any]] = field(default_factory=list)
-
-    def listen(self) -> None:
-        """Collect its lines until it ends."""
-        assert self.process.stdout is not None  # noqa: S101 - made with a pipe
-        for line in self.process.stdout:
-            self.said.append(json.loads(line))
-
-    @property
-    def last(self) -> dict[str, Any]:
-        """What it said last."""
-        return self.said[-1] if self.said else {"phase": "starting", "messages": 0, "rows": 0}
-
-
-@dataclass(slots=True)
 class Look:
     """What was seen at one moment of the steady phase."""
 
@@ -127,11 +105,9 @@ def one_run(
     make_places(made, arguments.gpus)
     names = start_collectors(made, arguments.collectors)
     wait_for_collectors(made, arguments.collectors)
-    sender, listener = start_sender(made, arguments)
+    sender = Sender(made, load_of(arguments))
     looks = _watch(made, sender, names, progress, label)
-    listener.join(DRAIN_S_MAX)
-    if sender.process.wait(DRAIN_S_MAX) != 0:
-        raise PermanentError("the sender has failed; see above")
+    sender.join(DRAIN_S_MAX)
     return _figures(looks, sender.last, _stored(made, sender.last["rows"], progress, label))
 
 
@@ -156,30 +132,19 @@ def wait_for_collectors(made: Rig, count: int) -> None:
     time.sleep(JOIN_S)  # the group's first assignment
 
 
-def start_sender(
-    made: Rig, arguments: argparse.Namespace, backlog_messages: int = 0
-) -> tuple[Sender, threading.Thread]:
-    """Start the sender, and a thread that collects what it says."""
-    rate = arguments.gpus * arguments.hz / (ACCELERATORS * TICKS_PER_MESSAGE)
-    words = {
-        "--hosts": arguments.gpus // ACCELERATORS,
-        "--accelerators": ACCELERATORS,
-        "--ticks": TICKS_PER_MESSAGE,
-        "--messages-per-second": rate,
-        "--seconds": arguments.minutes * 60,
-        "--backlog-max": int(rate * arguments.backlog_s),
-        "--backlog-messages": backlog_messages,
-        "--bootstrap": made.bootstrap,
-        "--database": made.database_url,
-        "--compression": arguments.compression,
-    }
-    command = [sys.executable, "-m", "benchmarks.ingest_load"]
-    command += [str(word) for pair in words.items() for word in pair]
-    pipe = subprocess.PIPE
-    sender = Sender(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
-    listener = threading.Thread(target=sender.listen, daemon=True)
-    listener.start()
-    return sender, listener
+def load_of(arguments: argparse.Namespace, backlog_messages: int = 0) -> Load:
+    """Return what the sender is to do, by this bench's flags."""
+    rate = arguments.gpus * arguments.hz / ROWS_PER_MESSAGE
+    return Load(
+        hosts=arguments.gpus // ACCELERATORS,
+        accelerators=ACCELERATORS,
+        ticks=TICKS_PER_MESSAGE,
+        messages_per_second=rate,
+        seconds=arguments.minutes * 60,
+        backlog_max=int(rate * arguments.backlog_s),
+        backlog_messages=backlog_messages,
+        compression=arguments.compression,
+    )
 
 
 def _watch(
@@ -187,7 +152,7 @@ def _watch(
 ) -> list[Look]:
     """Look once a second while the load is steady."""
     looks: list[Look] = []
-    while sender.process.poll() is None and sender.last["phase"] != "done":
+    while sender.runs and sender.last["phase"] != "done":
         time.sleep(LOOK_EVERY_S)
         made.wait(lambda: True, "the programs")  # says so if one has ended
         rows, messages = _progress(made)
@@ -195,7 +160,7 @@ def _watch(
         progress.say(f"{label}: {said['phase']}, {rows:,} rows stored")
         if said["phase"] != "steady":
             continue
-        pids = made.cpu_pids() | {"sender": sender.process.pid}
+        pids = made.cpu_pids() | {"sender": sender.pid}
         looks.append(
             Look(
                 time.monotonic(),

@@ -1,10 +1,12 @@
 """From a reading on a host to a picture, and from an Xid to somebody's telephone.
 
-Everything runs at once on this machine: agents, broker, collector, database, alerts, dashboard, a
-browser, and a facility of simulated hosts that keeps the pipe busy at a message rate. One probe
-agent sends each reading by itself; its times are compared with those at which they are stored, are
-on the dashboard's live line, and are drawn by Chromium. Others have one Xid each, alone in their
-facility, and the clock runs until a webhook has the alert.
+Everything runs at once on this machine: agents, broker, collectors, database, alerts, dashboard, a
+browser, and the sender of `fleetgauge bench ingest`, which keeps the pipe busy at a message rate as
+a fleet of as many hosts would. Where the collectors fall behind it waits, so the rate that is
+reported is the one that was stored. One probe agent sends each reading by itself; its times are
+compared with those at which they are stored, are on the dashboard's live line, and are drawn by
+Chromium. Others have one Xid each, alone in their facility, and the clock runs until a webhook has
+the alert.
 
 An agent with default settings sends ten readings together, so its own readings are up to nine
 seconds older than the probe's when they arrive; `--probe-ticks-per-message 10` measures that.
@@ -13,19 +15,33 @@ seconds older than the probe's when they arrive; `--probe-ticks-per-message 10` 
 import argparse
 import random
 import time
+from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.chromium import browser_cpu_seconds
+from benchmarks.ingest import (
+    ACCELERATORS,
+    ROWS_PER_MESSAGE,
+    TICKS_PER_MESSAGE,
+    make_places,
+    start_collectors,
+    wait_for_collectors,
+)
 from benchmarks.latency_watch import Seen, Watchers
 from benchmarks.probes import Probes
 from benchmarks.processes import cpu_seconds
 from benchmarks.progress import Progress
 from benchmarks.report import Figures, Report, percentile
 from benchmarks.rig import Rig, rig, stack_of
+from benchmarks.sender import Load, Sender
 
-TICKS_PER_MESSAGE = 10
 MESSAGES_PER_SECOND = 2750
 SETTLE_S = 20.0
+# Of the load, before the sender waits.
+BACKLOG_S_MAX = 20.0
+LOAD_START_S_MAX = 300.0
+# The sender is ended by the bench, long before that.
+LOAD_S = 24 * 3600.0
 # What is on its way when the last Xid was raised may still come.
 LAST_S_MAX = 20.0
 WEBHOOK_NETWORK = "127.0.0.0/8"
@@ -44,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--probe-ticks-per-message", type=int, default=1, help="readings in a probe's message [1]"
     )
+    parser.add_argument("--collectors", type=int, default=1, help="collector processes [1]")
+    parser.add_argument(
+        "--broker", default="", help="kafka, or HOST:PORT, instead of the embedded broker"
+    )
+    parser.add_argument("--database", default="", help="URL instead of the embedded database")
 
 
 def measure(arguments: argparse.Namespace) -> Report:
@@ -52,24 +73,26 @@ def measure(arguments: argparse.Namespace) -> Report:
     runs: list[Figures] = []
     notes: list[str] = []
     for number in range(arguments.runs):
-        with rig() as made:
-            stack = stack_of(made.database_url)
+        with rig(database_url=arguments.database, bootstrap=arguments.broker) as made:
+            stack = stack_of(made.database_url, bootstrap=arguments.broker)
             label = f"run {number + 1} of {arguments.runs}"
             runs.append(_one_run(made, arguments, progress, label, notes))
     progress.end()
     notes += [
         "all programs, the load and the browser share this machine, and one clock",
         "sample_to_screen ends with the frame after the figure changed; null without Chromium",
-        "the live views are computed once a second, so half a second of every figure is waiting",
+        "one producer sends for all hosts of the load, as in the bench of ingest",
     ]
     return Report(
         bench="latency",
         parameters={
             "messages_per_second": arguments.messages_per_second,
-            "gpus_of_load": arguments.messages_per_second * TICKS_PER_MESSAGE * 8,
+            "gpus_of_load": arguments.messages_per_second * ROWS_PER_MESSAGE,
             "seconds": arguments.seconds,
             "xids": arguments.xids,
             "probe_ticks_per_message": arguments.probe_ticks_per_message,
+            "collectors": arguments.collectors,
+            "broker": arguments.broker or "embedded",
         },
         stack=stack,
         runs=runs,
@@ -81,14 +104,19 @@ def _one_run(
     made: Rig, arguments: argparse.Namespace, progress: Progress, label: str, notes: list[str]
 ) -> dict[str, Any]:
     seen = Seen()
-    with Watchers(made.database_url, seen) as watchers:
-        made.start("collector", "collector", "--session-timeout-ms", "3000")
+    make_places(made, arguments.messages_per_second * ROWS_PER_MESSAGE)
+    with Watchers(made.database_url, seen) as watchers, ExitStack() as load:
+        start_collectors(made, arguments.collectors)
+        wait_for_collectors(made, arguments.collectors)
         made.start(
             "alerts", "alerts", "--webhook-url", watchers.webhook_address,
             "--webhook-allow-networks", WEBHOOK_NETWORK,
         )  # fmt: skip
         address = made.start_dashboard()
-        _start_load(made, arguments.messages_per_second)
+        if arguments.messages_per_second:
+            sender = Sender(made, _load(arguments.messages_per_second))
+            load.callback(sender.end)
+            sender.wait_for(made, "steady", progress, LOAD_START_S_MAX)
         with Probes(made, arguments.xids, arguments.probe_ticks_per_message, seen) as probes:
             made.wait(lambda: seen.ticks, "the probe's first reading")
             notes += watchers.look_at(address)
@@ -111,13 +139,15 @@ def _one_run(
     }
 
 
-def _start_load(made: Rig, messages_per_second: int) -> None:
-    if messages_per_second:
-        hosts = messages_per_second * TICKS_PER_MESSAGE
-        made.start(
-            "load", "simulate", "--facility", "load", "--hosts", str(hosts), "--gpus", "8",
-            "--ticks-per-message", str(TICKS_PER_MESSAGE), "--hosts-per-rack", "8",
-        )  # fmt: skip
+def _load(messages_per_second: int) -> Load:
+    return Load(
+        hosts=messages_per_second * TICKS_PER_MESSAGE,
+        accelerators=ACCELERATORS,
+        ticks=TICKS_PER_MESSAGE,
+        messages_per_second=messages_per_second,
+        seconds=LOAD_S,
+        backlog_max=int(messages_per_second * BACKLOG_S_MAX),
+    )
 
 
 def _raise_xids(

@@ -31,7 +31,6 @@ from telemetry.errors import PermanentError, RetryableError
 START_S_MAX = 60.0
 POLL_S = 0.05
 STATEMENT_TIMEOUT_S = 3600
-SESSION_TIMEOUT_MS = 3000
 
 
 class Rig:
