@@ -1,6 +1,7 @@
 """Makes the shared fixtures known: every `fix_<subject>.py` beside this file is a plugin.
 
-Also tells Hypothesis that no test is timed: a busy machine is no failure.
+Also tells Hypothesis that no test is timed: a busy machine is no failure. Tests with a browser come
+last, together: the fleet that they share moves only while somebody looks at it.
 """
 
 from pathlib import Path
@@ -17,3 +18,8 @@ pytest_plugins = [f"tests.{path.stem}" for path in sorted(Path(__file__).parent.
 
 # Before any of them is loaded, since they import one another.
 pytest.register_assert_rewrite(*pytest_plugins)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)

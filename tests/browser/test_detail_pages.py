@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Group
-from tests.fix_dashboard_stage import Stage, Visit
+from tests.fix_dashboard_stage import Stage, Visit, show
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -79,7 +79,7 @@ def test_readings_and_events_can_be_taken_away_as_csv(visit: Visit) -> None:
     assert rows[0] == ["time", *(metric.name for metric in CATALOGUE.group(Group.FAST))]
     assert len(rows) > 500
     assert [row[0] for row in rows[1:]] == sorted(row[0] for row in rows[1:])
-    page.goto(page.url.replace("&gpu=0", ""))
+    show(page, page.url.replace("&gpu=0", ""))
     with page.expect_download() as download:
         page.locator("#host-exports a").click()
     assert "xid,79" in Path(download.value.path()).read_text(encoding="utf-8")
