@@ -1,33 +1,22 @@
 """The Kafka sink: sends what the outboxes hold and tells them what the broker has confirmed.
 
-Owns the client and the one thread that uses it. Outboxes of any number of hosts share a sink. The
-spool is the source of truth: a message is forgotten when the broker has it and not before, and one
-that fails is sent again from there: oldest first, but of a backlog of samples the newest first, so
-that an outage does not delay what is read now. What may be sent when is `delivery.py`.
+Owns the one thread that sends. Outboxes of any number of hosts share a sink. The spool is the
+source of truth: a message is forgotten when the broker has it and not before, and one that fails is
+sent again from there: oldest first, but of a backlog of samples the newest first, so that an outage
+does not delay what is read now. What may be sent when is `delivery.py`, with which client
+`kafka_connection.py`.
 """
 
-import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from random import Random
 from typing import NamedTuple
 
-from kafka.errors import (
-    AuthorizationError,
-    ClusterAuthorizationFailedError,
-    InvalidTopicError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-    SaslAuthenticationFailedError,
-    TopicAuthorizationFailedError,
-)
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from agent.connection_files import ConnectionFiles
 from agent.counters import Counters
 from agent.delivery import BACKLOG_MESSAGES, Lane, Pause
 from agent.drafts import EventDraft
@@ -38,34 +27,20 @@ from agent.kafka_client import (
     make_producer,
     takes_connection,
 )
+from agent.kafka_connection import Connection
+from agent.kafka_trouble import BROKER, Trouble, is_forbidden
 from agent.outbox import TOO_LARGE, Outbox
 from agent.spool_rows import Slot
 from telemetry import kafka_door
 from telemetry.clock import Clock
-from telemetry.errors import ConfigError
 from telemetry.streams import KafkaSettings, Stream
-
-log = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 60.0
 BUSY_WAIT_S = 0.2
 # Nobody is helped by an agent that asks again at once for what it may not have.
 FORBIDDEN_PAUSE_S = 30.0
-# A client that has had no success for so long is made anew.
-RENEW_AFTER_S = 120.0
-
-# What trouble may be about, besides a stream.
-_BROKER = "broker"
-_CLIENT = "client"
 
 _REFUSED = (MessageSizeTooLargeError, RecordListTooLargeError)
-_FORBIDDEN = (
-    AuthorizationError,
-    ClusterAuthorizationFailedError,
-    InvalidTopicError,
-    SaslAuthenticationFailedError,
-    TopicAuthorizationFailedError,
-)
 
 
 class _Route(NamedTuple):
@@ -111,26 +86,20 @@ class KafkaSink:
             why_shut: what a broker that takes connections has against this client.
             random: for jitter.
         """
-        self._settings = settings
+        random = random or Random()  # noqa: S311 - jitter, no secret
+        connect = connect or partial(make_producer, settings, compression)
         self._clock = clock
         self._counters = counters
         self._in_flight_bytes_max = in_flight_bytes_max
         self._drain = drain_messages_per_second_max
-        self._connect = connect or partial(make_producer, settings, compression)
-        self._answers = answers or takes_connection
-        self._why_shut = why_shut
-        self._random = random or Random()  # noqa: S311 - jitter, no secret
+        self._random = random
+        self._trouble = Trouble(settings, answers or takes_connection, why_shut)
+        self._connection = Connection(settings, clock, counters, connect, self._trouble, random)
         self._topics = {stream: settings.topic(stream) for stream in Stream}
         self._routes: list[_Route] = []
         self._outcomes: SimpleQueue[_Outcome] = SimpleQueue()
         self._in_flight_bytes = 0
-        self._producer: Producer | None = None
-        self._connecting = Pause(self._random)
-        self._topic_pauses = {stream: Pause(self._random) for stream in Stream}
-        self._alive_at_s = clock.monotonic_s()
-        self._files = ConnectionFiles(settings)
-        self._is_shut_out = False
-        self._trouble: dict[str, str] = {}
+        self._topic_pauses = {stream: Pause(random) for stream in Stream}
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="kafka", daemon=True)
@@ -176,17 +145,14 @@ class KafkaSink:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s + METADATA_WAIT_MS / 1000)
-        if self._producer is not None:
-            # It raises where something is in flight for longer; that stays in the outboxes.
-            with suppress(KafkaError):
-                self._producer.close(timeout=timeout_s)
+        self._connection.close(timeout_s)
         self._settle()
 
     def step(self) -> None:
         """Take in what the broker has answered, and send what may be sent now."""
         self._settle()
         now_s = self._clock.monotonic_s()
-        producer = self._connected(now_s)
+        producer = self._client(now_s)
         if producer is None:
             return
         for route in self._routes:
@@ -202,43 +168,19 @@ class KafkaSink:
             self._wake.clear()
             self.step()
 
-    def _connected(self, now_s: float) -> Producer | None:
-        """The client, made if need be, and made anew for new files or after a long time in vain."""
-        in_flight = any(route.lane.in_flight for route in self._routes)
-        wanted = any(not route.lane.idle for route in self._routes)
-        if not wanted:
-            self._alive_at_s = now_s
-        self._look_at_files(now_s)
-        stale = self._is_shut_out or now_s - self._alive_at_s > RENEW_AFTER_S
-        if self._producer and not in_flight and stale:
-            self._producer.close(timeout=0)
-            self._producer = None
-            self._is_shut_out = False
-            self._alive_at_s = now_s
-        if self._producer is None and wanted and self._connecting.over(now_s):
-            try:
-                self._producer = self._connect()
-            except (KafkaError, ConfigError, OSError, ValueError) as error:
-                # A certificate or password file, or what is in it.
-                self._connecting.failed(now_s)
-                self._say(_CLIENT, f"cannot prepare the connection to Kafka: {error}")
-                self._counters.add("kafka_failures")
-            else:
-                self._connecting.succeeded()
-                self._say(_CLIENT, "")
-        return self._producer
-
-    def _look_at_files(self, now_s: float) -> None:
-        """Use new certificates and passwords at once, and say in time that a certificate ends."""
-        changed, warning = self._files.look(now_s, self._clock.now_us() / 1e6)
+    def _client(self, now_s: float) -> Producer | None:
+        changed, warning = self._connection.look_at_files(now_s)
         if changed:
-            self._is_shut_out = True
-            self._connecting.succeeded()
             for pause in self._topic_pauses.values():
                 pause.succeeded()
         if warning is not None:
             for outbox in {route.outbox for route in self._routes}:
                 outbox.write([EventDraft([warning])])
+        return self._connection.client(
+            now_s,
+            wanted=any(not route.lane.idle for route in self._routes),
+            in_flight=any(route.lane.in_flight for route in self._routes),
+        )
 
     def _send(self, producer: Producer, route: _Route) -> None:
         outbox, lane, signer = route
@@ -300,49 +242,18 @@ class KafkaSink:
         if error is None:
             lane.confirmed(slot)
             self._topic_pauses[lane.stream].succeeded()
-            self._alive_at_s = now_s
-            self._say(_BROKER, "")
-            self._say(lane.stream, "")
+            self._connection.alive(now_s)
+            self._trouble.say(BROKER, "")
+            self._trouble.say(lane.stream, "")
             return True
         self._counters.add("kafka_failures")
         if isinstance(error, _REFUSED):
             if lane.refused(slot):
                 outbox.refuse(slot, TOO_LARGE)
             return False
-        forbidden = isinstance(error, _FORBIDDEN)
+        pause_s = FORBIDDEN_PAUSE_S if is_forbidden(error) else 0.0
         lane.failed(slot, now_s)
-        self._topic_pauses[lane.stream].failed(now_s, FORBIDDEN_PAUSE_S if forbidden else 0.0)
-        told = self._trouble.get(_BROKER) or self._trouble.get(lane.stream)
-        # A client that is sent away at the door tries again every two seconds by itself.
-        if forbidden or not told or self._settings.kafka_security_protocol != "PLAINTEXT":
-            self._explain(lane.stream, error, now_s)
+        self._topic_pauses[lane.stream].failed(now_s, pause_s)
+        if self._trouble.explain(lane.stream, error):
+            self._connection.shut_out(now_s, FORBIDDEN_PAUSE_S)
         return False
-
-    def _explain(self, stream: Stream, error: BaseException, now_s: float) -> None:
-        topic, where = self._topics[stream], self._settings.kafka_bootstrap
-        if isinstance(error, _FORBIDDEN):
-            who = kafka_door.principal_of(self._settings)
-            self._say(stream, f"Kafka at {where} does not let {who} write to {topic}: {error}")
-        elif not self._answers(where):
-            self._say(
-                _BROKER, f"Kafka at {where} does not answer; everything is kept until it does"
-            )
-        elif sentence := self._why_shut(self._settings):
-            self._is_shut_out = True
-            self._connecting.failed(now_s, FORBIDDEN_PAUSE_S)
-            self._say(_BROKER, f"{sentence}; everything is kept until it is let in")
-        else:
-            self._say(
-                stream,
-                f"topic {topic} cannot be written at {where}: {error!r};"
-                " is it there? `fleetgauge migrate` makes it",
-            )
-
-    def _say(self, subject: str, trouble: str) -> None:
-        """Log what is wrong when it changes, and when it is over; nothing in between."""
-        before = self._trouble.get(subject, "")
-        self._trouble[subject] = trouble
-        if trouble and trouble != before:
-            log.warning("%s", trouble)
-        elif before and not trouble:
-            log.info("Kafka takes messages again: %s", subject)

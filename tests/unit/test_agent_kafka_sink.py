@@ -16,7 +16,8 @@ from kafka.errors import (
 from agent.counters import Counters
 from agent.delivery import IN_FLIGHT_MAX, PAUSE_MAX_S, Pause
 from agent.drafts import EventDraft
-from agent.kafka import RENEW_AFTER_S, KafkaSink
+from agent.kafka import KafkaSink
+from agent.kafka_connection import RENEW_AFTER_S
 from agent.outbox import Outbox
 from telemetry.records import Dropped, Event, EventKind
 from telemetry.streams import KafkaSettings, Stream
