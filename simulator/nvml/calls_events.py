@@ -20,7 +20,8 @@ from simulator.nvml.calling import (
     target,
 )
 from simulator.nvml.device import SimulatedGpu
-from simulator.nvml.driver import EventSet, SimulatedDriver
+from simulator.nvml.driver import SimulatedDriver
+from simulator.nvml.event_sets import EventSet
 
 SET_BASE = 0x7D00_0000_0000
 SET_STEP = 0x100
@@ -32,7 +33,7 @@ def _number(event_set: Any) -> int:
 
 
 def _create(driver: SimulatedDriver, event_set: Any) -> int:
-    return put_address(event_set, SET_BASE + driver.create_event_set() * SET_STEP)
+    return put_address(event_set, SET_BASE + driver.event_sets.create() * SET_STEP)
 
 
 def _free(driver: SimulatedDriver, event_set: Any) -> int:

@@ -5,43 +5,31 @@ All of them may be called from any thread. It knows no ctypes: `library` answers
 what stands here.
 """
 
-import heapq
 import itertools
 import threading
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from simulator.nvml.device import MIG_SLICES, NEVER_S, REFRESH_S, SimulatedGpu
+from simulator.nvml.event_sets import (
+    EVENT_DOUBLE_BIT_ECC,
+    EVENT_MIG_CONFIG_CHANGE,
+    EVENT_RECOVERY_ACTION,
+    EVENT_XID,
+    EventSets,
+)
 from simulator.nvml.load import ClusterLoad, LoadSource
 from simulator.nvml.physics import Totals
+from simulator.nvml.plan import Plan
 from simulator.nvml.profile import Links, Profile
 from telemetry.clock import Clock
 
-EVENT_DOUBLE_BIT_ECC = 0x2
-EVENT_XID = 0x8
-EVENT_MIG_CONFIG_CHANGE = 0x100
-EVENT_RECOVERY_ACTION = 0x8000
 XID_DOUBLE_BIT_ECC = 48
 XID_OFF_THE_BUS = 79
 RECOVERY_GPU_RESET = 1
 
-# An event set that nobody reads must not grow without end; the real driver drops too.
-EVENTS_QUEUED_MAX = 1000
 # How soon a waiting call notices a planned fault; the driver's clock need not be the machine's.
 POLL_S = 0.02
-
-
-@dataclass
-class EventSet:
-    """Events that wait to be read, and what was registered: slot to mask of event types."""
-
-    registered: dict[int, int] = field(default_factory=dict)
-    waiting: deque[tuple[int, int, int]] = field(
-        default_factory=lambda: deque(maxlen=EVENTS_QUEUED_MAX)
-    )
-    """(slot, event type, event data)"""
 
 
 class GpmSample(NamedTuple):
@@ -85,13 +73,11 @@ class SimulatedDriver:
         self.refusal = 0
         """The NVML error that every call returns; 0 when the driver works."""
         self.initialised = 0
-        self.event_sets: dict[int, EventSet] = {}
+        self.event_sets = EventSets()
         self.gpm_samples: dict[int, GpmSample | None] = {}
         self._seed, self._noise = seed, noise
         self._generations = itertools.count()
-        self._sets = itertools.count(1)
-        self._planned: list[tuple[float, int, Callable[[], None]]] = []
-        self._plans = itertools.count()
+        self._planned = Plan()
         self._hung: set[tuple[int | None, str]] = set()
         self._released = threading.Event()
         self._released.set()
@@ -296,31 +282,19 @@ class SimulatedDriver:
         """
         with self.changed:
             self.doubt()
-            due_s = self.clock.monotonic_s() + seconds
-            heapq.heappush(self._planned, (due_s, next(self._plans), action))
+            self._planned.add(self.clock.monotonic_s() + seconds, action)
             self.changed.notify_all()
 
     def apply_schedule(self) -> None:
         """Run the actions that are due. Call with the lock held."""
-        while self._planned and self._planned[0][0] <= self.clock.monotonic_s():
-            heapq.heappop(self._planned)[2]()
+        if self._planned:
+            self._planned.run_due(self.clock.monotonic_s())
 
     def until_next_change_s(self, at_most_s: float) -> float:
         """How long a waiting call may sleep before it must look again."""
         self.apply_schedule()
         return min(at_most_s, POLL_S) if self._planned else at_most_s
 
-    # Events.
-
-    def create_event_set(self) -> int:
-        """Return the number of a new, empty event set."""
-        with self.lock:
-            number = next(self._sets)
-            self.event_sets[number] = EventSet()
-            return number
-
     def _post(self, slot: int, event_type: int, data: int) -> None:
-        for event_set in self.event_sets.values():
-            if event_set.registered.get(slot, 0) & event_type:
-                event_set.waiting.append((slot, event_type, data))
+        self.event_sets.post(slot, event_type, data)
         self.changed.notify_all()

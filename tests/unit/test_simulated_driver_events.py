@@ -5,7 +5,8 @@ import msgspec
 import pynvml
 import pytest
 
-from simulator.nvml.driver import EVENTS_QUEUED_MAX, SimulatedDriver
+from simulator.nvml.driver import SimulatedDriver
+from simulator.nvml.event_sets import EVENTS_QUEUED_MAX
 from simulator.nvml.faults import BEGIN, Fault, begin, end, schedule
 from tests.fix_accelerators import ManualClock
 
