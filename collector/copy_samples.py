@@ -24,10 +24,10 @@ COMPRESSED_ROWS_MIN = 2000
 # each different number of holes in a batch costs about as much as it does for so many rows.
 ROWS_A_HOLE_COUNT = 100
 
-_ROWS = sql.queries("collector_rows")
+_SAMPLES = sql.queries("collector_samples")
 _STATEMENTS = {
-    Group.FAST: _ROWS["copy_samples"],
-    Group.SLOW: _ROWS["copy_slow_samples"],
+    Group.FAST: _SAMPLES["copy_samples"],
+    Group.SLOW: _SAMPLES["copy_slow_samples"],
 }
 
 

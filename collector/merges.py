@@ -14,16 +14,21 @@ from collector.database import Connection, translated
 from collector.sample_columns import SampleColumns
 from telemetry.metrics import Group
 
-_ROWS = sql.queries("collector_rows")
+_NEWEST = sql.queries("collector_newest")
+_SUMS = sql.queries("collector_sums")
 _ROLLUPS = sql.queries("collector_rollups")
-_STAGES = ("fast_state_in", "slow_state_in", "facility_rollup_in", "rack_rollup_in")
+_STAGES = (
+    *(_NEWEST[f"make_{group}_state_in"] for group in Group),
+    _SUMS["make_facility_rollup_in"],
+    _SUMS["make_rack_rollup_in"],
+)
 
 
 def prepare(connection: Connection) -> None:
     """Make the session's tables to stage in."""
     with translated("preparing the session"):
         for stage in _STAGES:
-            connection.execute(_ROWS[f"make_{stage}"])
+            connection.execute(stage)
 
 
 def merge_state(connection: Connection, samples: Sequence[SampleColumns]) -> None:
@@ -31,8 +36,8 @@ def merge_state(connection: Connection, samples: Sequence[SampleColumns]) -> Non
     for group in Group:
         rows = list(live.newest_rows(samples, group))
         if rows:
-            copy_rows(connection, _ROWS[f"copy_{group}_state"], rows_of_all(rows))
-            connection.execute(_ROWS[f"merge_{group}_state"])
+            copy_rows(connection, _NEWEST[f"copy_{group}_state"], rows_of_all(rows))
+            connection.execute(_NEWEST[f"merge_{group}_state"])
 
 
 def merge_rollups(connection: Connection, samples: Sequence[SampleColumns]) -> None:
@@ -45,8 +50,8 @@ def merge_rollups(connection: Connection, samples: Sequence[SampleColumns]) -> N
         ("facility_rollup", rollup.facility_rows(parts)),
         ("rack_rollup", rollup.rack_rows(parts)),
     ):
-        copy_rows(connection, _ROWS[f"copy_{name}"], rows_of(*rows))
-        connection.execute(_ROWS[f"merge_{name}"])
+        copy_rows(connection, _SUMS[f"copy_{name}"], rows_of(*rows))
+        connection.execute(_SUMS[f"merge_{name}"])
     sums = rows_of_all(rows for part in fast for rows in gpu_sums.part_rows(part))
     copy_rows(connection, _ROLLUPS["copy_gpu_parts"], sums)
     connection.execute(_ROLLUPS["touch"], derived.touched(fast))

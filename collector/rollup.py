@@ -1,6 +1,6 @@
 """Sums by facility and by rack, made from the columns of a batch as they pass.
 
-Owns the reductions. The database adds them to what is there (`collector_rows.sql`) in the
+Owns the reductions. The database adds them to what is there (`collector_sums.sql`) in the
 transaction that stores the rows, which happens exactly once; so late and shuffled data end up where
 a recomputation would put them. Missing values are left out and shown by the counts.
 """

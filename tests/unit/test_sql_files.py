@@ -28,9 +28,9 @@ def created(tier: str, table: str) -> list[str]:
     return [" ".join(line.split()[:2]) for line in lines if re.match(r"[a-z_0-9]+ [a-z]", line)]
 
 
-def listed(block: str) -> list[str]:
+def listed(file: str, block: str) -> list[str]:
     """The columns of the first parenthesis of a statement."""
-    match = re.search(r"\(\n(.*?)\n\)", sql.queries("collector_rows")[block], re.DOTALL)
+    match = re.search(r"\(\n(.*?)\n\)", sql.queries(file)[block], re.DOTALL)
     assert match is not None
     return [line.strip().rstrip(",") for line in match[1].splitlines()]
 
@@ -77,7 +77,8 @@ def test_sample_tables_have_the_columns_of_the_catalogue(
     ("block", "group"), [("copy_samples", Group.FAST), ("copy_slow_samples", Group.SLOW)]
 )
 def test_rows_are_copied_in_the_order_of_the_catalogue(block: str, group: Group) -> None:
-    assert listed(block) == ["time", "gpu_id"] + [m.name for m in CATALOGUE.group(group)]
+    names = [metric.name for metric in CATALOGUE.group(group)]
+    assert listed("collector_samples", block) == ["time", "gpu_id", *names]
 
 
 @pytest.mark.parametrize("group", Group)
@@ -85,10 +86,11 @@ def test_state_is_staged_and_kept_for_the_live_metrics(group: Group) -> None:
     metrics = tuple(metric for metric in CATALOGUE.live() if metric.group is group)
     arrays = [f"{entry}[]" for entry in declared(metrics)]
     head = ["host_id", "time", "boot_epoch", "seq", "gpu_ids"]
-    assert listed(f"copy_{group}_state") == head + [metric.name for metric in metrics]
-    assert listed(f"make_{group}_state_in")[len(head) :] == arrays
+    copied = listed("collector_newest", f"copy_{group}_state")
+    assert copied == head + [metric.name for metric in metrics]
+    assert listed("collector_newest", f"make_{group}_state_in")[len(head) :] == arrays
     assert set(arrays) <= set(created("postgres", "host_state"))
-    merge = sql.queries("collector_rows")[f"merge_{group}_state"]
+    merge = sql.queries("collector_newest")[f"merge_{group}_state"]
     assert [m.name for m in metrics if f"{m.name} = excluded.{m.name}" not in merge] == []
     others = [m.name for m in CATALOGUE.live() if m.group is not group]
     assert [name for name in others if f"{name} = case when" not in merge] == []
@@ -106,8 +108,8 @@ def test_sums_are_kept_for_the_rolled_up_metrics(table: str, stage: str, key: st
     expected = ["bucket", key, "sample_rows", "throttled_rows", *parts]
     names = [entry.split()[0] for entry in created("postgres", table)]
     assert names == [*expected, "primary"]  # the last line is the key
-    assert listed(f"copy_{stage}") == expected
-    merge = sql.queries("collector_rows")[f"merge_{stage}"]
+    assert listed("collector_sums", f"copy_{stage}") == expected
+    merge = sql.queries("collector_sums")[f"merge_{stage}"]
     for name in expected[2:]:
         ending = name.rsplit("_", 1)[1]
         joined = {"min": f"least({table}.{name},", "max": f"greatest({table}.{name},"}
