@@ -9,7 +9,8 @@ from dash import dcc, html
 from dash.development.base_component import Component
 from numpy.typing import NDArray
 
-from dashboard.picture import Picture, Rack
+from dashboard.picture import Picture
+from dashboard.places import Rack
 from dashboard.view import View
 from dashboard.wording import number, plural
 

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.picture import Facility, Picture
+from dashboard.picture import Picture
+from dashboard.places import Facility
 from dashboard.states import LABELS, SIGHTLESS, Codes, Floats, State
 
 # Values of a signal are 0 … 200; then come the states that have no value, then two more.

@@ -15,7 +15,8 @@ from dashboard import elements, maps
 from dashboard.charts.conditions import Look, reason_words
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT, event_tone, event_words
 from dashboard.charts.health import RECOVERY_ACTIONS
-from dashboard.picture import Facility, Host, Picture, Rack
+from dashboard.picture import Picture
+from dashboard.places import Facility, Host, Rack
 from dashboard.sources import Sources
 from dashboard.states import SIGHTLESS, State
 from dashboard.view import View

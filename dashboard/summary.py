@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.picture import STALE_S_MIN, Facility, Picture
+from dashboard.picture import STALE_S_MIN, Picture
+from dashboard.places import Facility
 from dashboard.states import HEALTHY, TROUBLED, Codes, State
 
 QUEUE_STALE_S = 180.0

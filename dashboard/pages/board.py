@@ -10,7 +10,8 @@ from dash.development.base_component import Component
 
 from dashboard import elements, seat
 from dashboard.charts.conditions import LOOKS, Interval
-from dashboard.picture import STALE_S_MIN, Host
+from dashboard.picture import STALE_S_MIN
+from dashboard.places import Host
 from dashboard.sources import Sources
 from dashboard.states import SENTENCES, SIGHTLESS, TROUBLED, State
 from dashboard.view import View, Window

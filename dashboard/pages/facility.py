@@ -12,7 +12,8 @@ from dashboard import annotations, elements, incidents, maps, shell
 from dashboard.charts import facility as charts
 from dashboard.charts import series
 from dashboard.pages import facility_head
-from dashboard.picture import Facility, Picture
+from dashboard.picture import Picture
+from dashboard.places import Facility
 from dashboard.sources import Slots, Sources
 from dashboard.states import Codes, State
 from dashboard.summary import Summary, short_place, summarise

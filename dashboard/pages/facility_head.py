@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 from dashboard import elements
 from dashboard.charts import facility as charts
 from dashboard.charts import series
-from dashboard.picture import Facility
+from dashboard.places import Facility
 from dashboard.states import TROUBLED, State
 from dashboard.summary import Summary, age_limit_s
 from dashboard.view import View

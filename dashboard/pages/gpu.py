@@ -15,7 +15,7 @@ from dashboard.charts import conditions
 from dashboard.charts.timeline import Figure
 from dashboard.pages import board, metrics
 from dashboard.past import Past
-from dashboard.picture import Host
+from dashboard.places import Host
 from dashboard.sources import Slots, Sources
 from dashboard.view import STEPS_S, View, Window
 from telemetry.metrics import Group

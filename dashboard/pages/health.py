@@ -12,7 +12,7 @@ from dashboard import annotations, chosen, elements, past, seat, shell
 from dashboard.charts import health as charts
 from dashboard.charts import series
 from dashboard.past import Past
-from dashboard.picture import Facility, Rack
+from dashboard.places import Facility, Rack
 from dashboard.sources import Slots, Sources
 from dashboard.states import HEALTHY, LABELS, SENTENCES, TROUBLED, Codes, State
 from dashboard.summary import short_place

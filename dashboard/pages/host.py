@@ -19,7 +19,8 @@ from dashboard.charts.series import Series
 from dashboard.charts.timeline import Figure
 from dashboard.pages import gpu, rack
 from dashboard.past import Past
-from dashboard.picture import STALE_S_MIN, Host
+from dashboard.picture import STALE_S_MIN
+from dashboard.places import Host
 from dashboard.sources import Slots, Sources
 from dashboard.states import HEALTHY, LABELS, SIGHTLESS, State
 from dashboard.view import View, Window

@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from dashboard import chosen, elements, maps, past, rewind, shell
 from dashboard.charts import series
-from dashboard.picture import Facility, Rack
+from dashboard.places import Facility, Rack
 from dashboard.sources import Slots, Sources
 from dashboard.states import HEALTHY, LABELS, SIGHTLESS, Codes, count
 from dashboard.view import View, Window

@@ -15,7 +15,8 @@ from dashboard import annotations, elements, maps, past, seat, shell
 from dashboard.charts import rack as charts
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT
 from dashboard.pages import worst
-from dashboard.picture import STALE_S_MIN, Host, Rack
+from dashboard.picture import STALE_S_MIN
+from dashboard.places import Host, Rack
 from dashboard.sources import Slots, Sources
 from dashboard.states import HEALTHY, LABELS, SIGHTLESS, Codes, State
 from dashboard.view import View

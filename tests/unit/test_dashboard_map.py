@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from dashboard import chosen, maps, rewind
-from dashboard.picture import Picture, Rack
+from dashboard.picture import Picture
+from dashboard.places import Rack
 from dashboard.view import View
 
 NOW_S = 1_800_000_000.0
