@@ -27,7 +27,10 @@
   }
 
   const narrow = matchMedia("(max-width: 720px)");
-  narrow.addEventListener("change", () => document.dispatchEvent(new CustomEvent("fleetgauge-restyle")));
+  narrow.addEventListener("change", () => {
+    document.dispatchEvent(new CustomEvent("fleetgauge-restyle"));
+    document.querySelectorAll("#nav [aria-current]").forEach(bringIntoSight);
+  });
 
   const LETTER_PX = 6.2; // of a title on a phone, on the safe side
 
@@ -92,6 +95,12 @@
     window.scrollTo(0, 0);
   }
 
+  // On a phone the navigation is wider than the window: this page is in its middle.
+  function bringIntoSight(link) {
+    const nav = link.closest("#nav");
+    nav.scrollLeft = link.offsetLeft - nav.offsetLeft - (nav.clientWidth - link.offsetWidth) / 2;
+  }
+
   // Links of the navigation keep the time range, and say which page this is.
   function markNavigation(view) {
     const kept = new URLSearchParams();
@@ -100,8 +109,10 @@
     }
     for (const link of document.querySelectorAll("#nav a")) {
       const path = new URL(link.href).pathname;
-      if (path === view.path) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
+      if (path === view.path) {
+        link.setAttribute("aria-current", "page");
+        if (narrow.matches) bringIntoSight(link);
+      } else link.removeAttribute("aria-current");
       const own = new URLSearchParams(kept);
       if (path === "/") ["facility", "racks"].forEach((key) => own.delete(key));
       const query = own.toString();
