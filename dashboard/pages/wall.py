@@ -153,8 +153,8 @@ def _row(
         html.Div(html.B(summary.facility.title), className="wall-name"),
         _capacity(summary),
         _pair(
-            math.nan if stale else summary.load[0], "%",
-            "load · SM " + with_unit(math.nan if stale else summary.sm, "%"),
+            with_unit(math.nan if stale else summary.load[0], "%"), "load",
+            "SM " + with_unit(math.nan if stale else summary.sm, "%"),
         ),
         _heat(summary),
         _backlog(now_s, summary, past, step_s),
@@ -164,24 +164,36 @@ def _row(
     return html.Div(cells, className="wall-row is-stale" if stale else "wall-row")
 
 
-def _pair(value: float, unit: str, note: str, tone: str = "") -> Component:
-    return html.Div([html.B(with_unit(value, unit), className=tone), html.Small(note)])
+def _pair(value: str, name: str, note: str, tone: str = "") -> Component:
+    """Return a figure with its name beside it, and what belongs to it below."""
+    line = html.Div([html.B(value, className=tone), html.Small(name)], className="wall-line")
+    return html.Div([line, html.Small(note)])
 
 
 def _capacity(summary: Summary) -> Component:
     if summary.queues_only:
-        return html.Div(html.Small("queues only"))
-    faulty = summary.count(*TROUBLED)
+        return html.Div(html.Small("queues only"), className="wall-capacity")
     healthy = html.B(DASH if summary.is_stale else number(summary.healthy))
-    note: list[Any] = [f"of {number(summary.contracted)} healthy"]
-    if faulty:
-        told = html.Span(f"{number(faulty)} faulty", className="bad")
-        note = [told, f" of {number(summary.contracted)}"]
+    whole = html.Small(f"healthy of {number(summary.contracted)}")
     label = f"{summary.healthy} healthy of {summary.contracted}"
     states = (State.BUSY, State.IDLE, State.OK, *TROUBLED, State.STALE, State.UNKNOWN)
     parts = [(summary.count(state), state) for state in states]
     bar = elements.bar(parts, summary.contracted, label)
-    return html.Div([html.Div([healthy, html.Small(note)], className="wall-line"), bar])
+    return html.Div(
+        [
+            html.Div([healthy, whole], className="wall-line"),
+            html.Div([bar, _amiss(summary)], className="wall-bar"),
+        ],
+        className="wall-capacity",
+    )
+
+
+def _amiss(summary: Summary) -> Component | None:
+    """Return how many are in trouble or, where none is, out of sight."""
+    faulty, stale = summary.count(*TROUBLED), summary.count(State.STALE, State.UNKNOWN)
+    if faulty:
+        return html.Small(f"{number(faulty)} faulty", className="bad")
+    return html.Small(f"{number(stale)} stale", className="warned") if stale else None
 
 
 def _heat(summary: Summary) -> Component:
@@ -190,7 +202,7 @@ def _heat(summary: Summary) -> Component:
         return html.Div(html.Small("heat not visible"))
     tone = "bad" if least <= facility_row.HEADROOM_SPENT_CELSIUS else ""
     tone = tone or ("warned" if least <= facility_row.HEADROOM_LOW_CELSIUS else "")
-    return _pair(least, "°C", f"headroom · {summary.hottest_rack.split(' / ')[-1]}", tone)
+    return _pair(with_unit(least, "°C"), "headroom", summary.hottest_rack.split(" / ")[-1], tone)
 
 
 def _backlog(now_s: float, summary: Summary, past: series.Series | None, step_s: int) -> Component:
@@ -198,14 +210,12 @@ def _backlog(now_s: float, summary: Summary, past: series.Series | None, step_s:
     if waiting.size is None:
         return html.Div(html.Small("no queue source"))
     if waiting.is_stale(now_s):
-        return html.Div([html.B(DASH), html.Small("queue not told now")])
+        return _pair(DASH, "", "queue not told now")
     size, unit = waiting.size, waiting.size_unit
     if waiting.gpu_hours is not None and waiting.size:
         size, unit = waiting.gpu_hours, "GPU-h"
     trend = None if past is None else series.drain(past, step_s)
-    words = drain_words(waiting.size, trend)
-    head = html.Div([html.B(brief(size)), html.Small(unit)], className="wall-line")
-    return html.Div([head, html.Small(words)])
+    return _pair(brief(size), unit, drain_words(waiting.size, trend))
 
 
 def _incidents(

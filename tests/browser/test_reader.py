@@ -154,6 +154,12 @@ SMALLEST_PX = """() => Math.min(...[...document.querySelectorAll('.wall *')]
     .map((element) => parseFloat(getComputedStyle(element).fontSize)))"""
 
 
+SHORTENED = """() => [...document.querySelectorAll('.wall-row *')]
+    .filter((element) => element.scrollWidth > element.clientWidth + 1
+        && getComputedStyle(element).textOverflow === 'ellipsis')
+    .map((element) => element.textContent)"""
+
+
 def test_the_wall_has_no_chrome_is_legible_from_afar_and_fits_the_screen(
     visit: Visit, console_errors: list[str]
 ) -> None:
@@ -162,11 +168,21 @@ def test_the_wall_has_no_chrome_is_legible_from_afar_and_fits_the_screen(
     expect(page.locator("#nav")).to_be_hidden()
     expect(page.locator("#live")).to_be_visible()
     assert page.evaluate(SMALLEST_PX) >= 24
+    assert page.evaluate(SHORTENED) == []
     assert page.evaluate("document.documentElement.scrollHeight") <= 1080
     assert page.evaluate("document.documentElement.scrollWidth") == 1920
     page.keyboard.press("Escape")
     expect(page.locator("#nav")).to_be_visible()
     assert console_errors == []
+
+
+def test_on_a_phone_the_navigation_shows_which_page_this_is(visit: Visit) -> None:
+    page = visit("/audit", 390, 844)
+    for name in ("Audit", "Fleet", "Alerts"):
+        link = page.locator("#nav a", has_text=name)
+        page.evaluate("(path) => fleetgauge.go(path)", link.get_attribute("href"))
+        expect(link).to_have_attribute("aria-current", "page")
+        expect(link).to_be_in_viewport(ratio=1)
 
 
 def test_the_wall_turns_its_views_and_the_address_says_so(visit: Visit) -> None:
