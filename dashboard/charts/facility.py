@@ -86,7 +86,7 @@ def figure(
 
 def _load(summary: Summary, grid: dict[str, Series], spread: dict[str, Series], step: int) -> Panel:
     mean, low, _, high = summary.load
-    now = f"now {mean:.0f} % · p10 {low:.0f} · p90 {high:.0f}" if not math.isnan(mean) else ""
+    now = f"now {mean:.0f} % · p10 {low:.0f} · p90 {high:.0f} %" if not math.isnan(mean) else ""
     return Panel(
         "Utilisation",
         "%",
@@ -176,7 +176,9 @@ def _band(spread: dict[str, Series], name: str, step_s: int) -> list[Line]:
         return []
     return [
         Line("racks p10", low, "muted", width=0, step_s=step_s, in_legend=False),
-        Line("racks p90", high, "muted", width=0, step_s=step_s, fill="p10", in_legend=False),
+        Line(
+            "racks p90", high, "muted", width=0, step_s=step_s, fill="p10", key="racks p10 to p90"
+        ),
     ]
 
 

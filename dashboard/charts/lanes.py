@@ -156,8 +156,14 @@ def shown_looks(lanes: Iterable[Lane]) -> list[Look]:
     return sorted(used, key=lambda look: order.index(look) if look in order else len(order))
 
 
-def figure(window: Window, lanes: Sequence[Lane], label_px: int = MARGIN_PX["l"]) -> Figure:
-    """Return the lanes from top to bottom, on the axis of a `timeline` under it."""
+def figure(window: Window, lanes: Sequence[Lane], *, alone: bool = False) -> Figure:
+    """Return the lanes from top to bottom, on the axis of a `timeline` under it.
+
+    Args:
+        window: the time axis.
+        lanes: from top to bottom.
+        alone: no chart stands under them, and their stretches are named: the axis has its times.
+    """
     heights_px = [_height_px(lane) for lane in lanes]
     order = {
         lane.name: _Row(until_px - height_px / 2, height_px)
@@ -173,7 +179,7 @@ def figure(window: Window, lanes: Sequence[Lane], label_px: int = MARGIN_PX["l"]
         for segment in lane.segments
         if segment.text and not segment.label
     ]
-    return {"data": data, "layout": _layout(window, order, notes, label_px)}
+    return {"data": data, "layout": _layout(window, order, notes, alone=alone)}
 
 
 class _Row(NamedTuple):
@@ -263,14 +269,15 @@ def _name(window: Window, row: _Row, segment: Segment) -> dict[str, Any]:
 
 
 def _layout(
-    window: Window, order: dict[str, _Row], notes: list[dict[str, Any]], label_px: int
+    window: Window, order: dict[str, _Row], notes: list[dict[str, Any]], *, alone: bool
 ) -> dict[str, Any]:
-    margin_px = {"l": label_px, "r": MARGIN_PX["r"], "t": 2, "b": 4}
+    below_px = MARGIN_PX["b"] if alone else 4
+    margin_px = {"l": 2 if alone else MARGIN_PX["l"], "r": MARGIN_PX["r"], "t": 2, "b": below_px}
     high_px = sum(row.height_px for row in order.values())
-    return frame.layout(window, high_px + 6, margin_px) | {
+    return frame.layout(window, high_px + 2 + below_px, margin_px) | {
         "barmode": "overlay",
         "hovermode": "closest",
-        "xaxis": frame.time_axis(window, labelled=False),
+        "xaxis": frame.time_axis(window, labelled=alone),
         "yaxis": {
             "range": [high_px, 0],
             "tickmode": "array",

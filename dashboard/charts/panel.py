@@ -15,7 +15,12 @@ from dashboard.charts.series import Series
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a panel. `fill` is `area`, `stack`, or the name of the line to fill up to."""
+    """One line of a panel.
+
+    Attributes:
+        fill: `area`, `stack`, or the name of the line to fill up to.
+        key: what the title calls it, where that is not its name: a band has two lines.
+    """
 
     name: str
     values: Series
@@ -25,6 +30,7 @@ class Line:
     fill: str = ""
     step_s: int = 0
     in_legend: bool = True
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +90,26 @@ def limits(panel: Panel, *, stacked: bool) -> tuple[float, float]:
 
 
 def title(panel: Panel) -> str:
-    """Return its title, unit, and the names of its lines in their colours."""
+    """Return its title, unit, and the names of its lines in their colours, those of bands last."""
+    shown = [line for line in panel.lines if line.in_legend and line.name]
     names = [
-        f'<span style="color:@{line.colour}">{_sample(line)} {plain(line.name)}</span>'
-        for line in panel.lines
-        if line.in_legend and line.name
+        f'{_sample(line)}<span style="color:@{line.colour}"> {plain(line.key or line.name)}</span>'
+        for line in sorted(shown, key=_is_edge)
     ]
     unit = f" {plain(panel.unit)}" if panel.unit else ""
     head = f'<b>{plain(panel.title)}</b><span style="color:@muted">{unit}</span>'
     return "   ".join([head, *names])
 
 
+def _is_edge(line: Line) -> bool:
+    """Whether it is not drawn, but what is filled up to it."""
+    return line.width == 0
+
+
 def _sample(line: Line) -> str:
-    return {"solid": "━", "dash": "╍", "dot": "┈"}.get(line.dash, "━")
+    colour, text = (
+        ("hair", "▆")
+        if _is_edge(line)
+        else (line.colour, {"dash": "╍", "dot": "┈"}.get(line.dash, "━"))
+    )
+    return f'<span style="color:@{colour}">{text}</span>'

@@ -171,6 +171,9 @@ def _note(name: str, text: str, x: float, y: float, anchor: str) -> dict[str, An
         "yanchor": "bottom",
         "showarrow": False,
         "font": {"size": 12, "color": "@text"},
+        # Lines of events run through all panels, not through what is written.
+        "bgcolor": "@bg",
+        "borderpad": 0,
         "yshift": 3,
         # Titles begin above the axis labels, where the eye looks for them.
         "xshift": -MARGIN_PX["l"] + 2 if anchor == "left" else 0,

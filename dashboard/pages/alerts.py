@@ -82,7 +82,7 @@ async def render(view: View, sources: Sources) -> Slots:
         "alerts-note": {"children": past.notes(window.note, found.trouble or ever.trouble)},
         "alerts-tiles": {"children": _tiles(found, opened, sources.now_s)},
         "alerts-incidents": {"children": _incidents(view, sources, opened, never=never)},
-        "alerts-lanes": {"figure": lanes.figure(window, drawn, label_px=2) if drawn else None},
+        "alerts-lanes": {"figure": lanes.figure(window, drawn, alone=True) if drawn else None},
         "alerts-legend": {"children": seat.looks_legend(lanes.shown_looks(drawn))},
         "alerts-alerts": {"children": _alerts(view, sources, found)},
         "alerts-rules": {"children": _rules(found.of("rules"), sources.now_s)},

@@ -74,7 +74,7 @@ async def render(view: View, sources: Sources) -> Slots:
         "incident-title": {"children": _title(view, row)},
         "incident-tiles": {"children": _tiles(row)},
         "incident-what": {"children": _what(row, sources)},
-        "incident-lanes": {"figure": lanes.figure(window, drawn, label_px=2) if drawn else None},
+        "incident-lanes": {"figure": lanes.figure(window, drawn, alone=True) if drawn else None},
         "incident-legend": {"children": seat.looks_legend(lanes.shown_looks(drawn))},
         "incident-notes": {"children": _notes(found.of("notes"))},
         "incident-alerts": {"children": alert_table(view, sources, alerts)},
@@ -142,12 +142,13 @@ def _what(row: Any, sources: Sources) -> Component:
         (f.title for f in sources.picture.facilities if f.facility_id == row.facility_id),
         "whole fleet",
     )
+    rule = row.rule.replace("_", " ")
     facts = [
         ("Where", place),
         ("What", row.summary),
         ("Do", row.action),
         ("How", row.runbook),
-        ("Rule", f"{row.rule}: {row.description}" if row.description else row.rule),
+        ("Rule", f"{rule}: {row.description}" if row.description else rule),
     ]
     return seat.fact_list([fact for fact in facts if fact[1]], "incident-facts")
 
@@ -160,7 +161,7 @@ def sentence(view: View, row: Any, names: Mapping[int, tuple[str, str]]) -> Comp
     parts = [plural(row.firing_count, "alert")]
     parts += [f"{row.muted_count} muted"] if row.muted_count else []
     parts += ["flapping"] if row.flapping else []
-    told: Any = [elements.since(row.told_s), " ago told"] if row.told_s else "told nobody yet"
+    told: Any = ["told ", elements.since(row.told_s), " ago"] if row.told_s else "told nobody yet"
     return html.Div(
         [
             html.I(className=f"mark {row.severity}", title=row.severity),

@@ -173,6 +173,14 @@ def test_a_name_is_written_from_the_edge_that_leaves_it_more_room() -> None:
     ]  # fmt: skip
 
 
+def test_lanes_that_stand_alone_have_times_below_them() -> None:
+    shown = [Lane("x", [Segment(1000, 1100, LOOKS[Condition.HEAT])])]
+    above, alone = (lanes.figure(WINDOW, shown, alone=word)["layout"] for word in (False, True))
+    assert above["xaxis"]["showticklabels"] is False
+    assert "showticklabels" not in alone["xaxis"]
+    assert alone["height"] - alone["margin"]["b"] == above["height"] - above["margin"]["b"]
+
+
 def test_reasons_are_named_and_unknown_bits_are_shown() -> None:
     assert conditions.reason_words(0x4 | 0x40) == "power cap, heat, by hardware"
     assert conditions.reason_words(0x1000) == "0x1000"

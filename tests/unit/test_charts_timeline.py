@@ -69,6 +69,19 @@ def test_the_title_has_the_unit_and_the_names_of_lines() -> None:
     assert texts[1] == "limit"
 
 
+def test_a_band_is_named_once_and_after_the_lines() -> None:
+    edges = [
+        Line("low", ramp(), "muted", width=0, in_legend=False),
+        Line("high", ramp(), "muted", width=0, fill="low", key="low to high"),
+    ]
+    panel = Panel("A", "%", [*edges, Line("mean", ramp(), "load")])
+    drawn = timeline(WINDOW, [panel])
+    text = drawn["layout"]["annotations"][0]["text"]
+    assert text.index("mean") < text.index("low to high")
+    assert text.count("low") == 1
+    assert [trace["name"] for trace in drawn["data"]] == ["low", "high", "mean"]
+
+
 def test_a_stack_is_lifted_and_tells_each_line_its_own_value() -> None:
     first, second = ramp(), ramp() * 2
     first[0] = np.nan
