@@ -57,13 +57,13 @@ SENTENCES = {
     State.BUSY: f"a kernel ran in {BUSY_PERCENT_MIN} % of the last period or more",
     State.IDLE: "healthy and not used",
     State.OK: "healthy; the driver does not tell its load",
-    State.DEGRADED: "works, but slowed by heat or power, or after an uncorrectable memory error",
+    State.DEGRADED: "slowed by heat or power, or had a memory error",
     State.PREDICTED_FAILURE: "a memory row waits to be remapped: reset it soon",
     State.FAILED: "the driver asks for a reset, or row remapping failed",
-    State.LOST: "the host is there, this accelerator no longer answers",
-    State.STALE: "no reading for more than three intervals: its last values are not shown as live",
+    State.LOST: "the host answers, this accelerator does not",
+    State.STALE: "no reading for more than three intervals",
     State.UNKNOWN: "known, but never read, or the driver does not answer",
-    State.ABSENT: "in the contract or in an earlier inventory, and not there",
+    State.ABSENT: "contracted or listed before, not there now",
     State.MAINTENANCE: "taken out on purpose",
 }
 HEALTHY = (State.BUSY, State.IDLE, State.OK)

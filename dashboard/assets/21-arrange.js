@@ -65,7 +65,7 @@
         bottom = Math.max(bottom, y - rackGap);
         columnWidth = Math.max(columnWidth, cols * cell.wide);
       });
-      labels.push({ text: group.label, x, width: left + columnWidth - x });
+      labels.push({ text: group.label, x, width: left + columnWidth - x + groupGap - Math.round(6 * scale) });
       x = left + columnWidth + groupGap;
     }
     return { placed, labels, width: x - groupGap, height: bottom };

@@ -121,8 +121,9 @@
     context.fillStyle = window.fleetgauge.colour("muted");
     context.textBaseline = "top";
     for (const { text, x, y = 0, width } of shape.labels) {
+      const room = Math.min(width, context.canvas.width - x);
       let shown = text;
-      while (shown.length > 2 && context.measureText(shown).width > width) {
+      while (shown.length > 2 && context.measureText(shown).width > room) {
         shown = `${shown.replace(/…$/, "").slice(0, -1)}…`;
       }
       if (shown.length > 2 || shown === text) context.fillText(shown, x, y);

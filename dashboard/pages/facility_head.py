@@ -51,7 +51,8 @@ def tiles(summary: Summary, trend: series.Drain | None) -> list[Component]:
     tiles = []
     if not summary.queues_only:
         mean, low, _, high = summary.load
-        spread = f"p10 {low:.0f} · p90 {high:.0f}" if not math.isnan(low) else "not told"
+        told = not math.isnan(low)
+        spread = f"p10 {low:.0f} · p90 {with_unit(high, '%')}" if told else "not told"
         faulty = summary.count(*TROUBLED)
         stale = summary.count(State.STALE, State.UNKNOWN)
         tiles = [
@@ -69,9 +70,7 @@ def tiles(summary: Summary, trend: series.Drain | None) -> list[Component]:
                 "bad" if faulty else "warn" if stale else "",
             ),
             elements.tile("Utilisation", with_unit(mean, "%"), spread),
-            elements.tile(
-                "SM activity", with_unit(summary.sm, "%"), "of the multiprocessors at work"
-            ),
+            elements.tile("SM activity", with_unit(summary.sm, "%"), "multiprocessors at work"),
             _headroom_tile(summary),
             elements.tile(
                 "Power",

@@ -192,7 +192,9 @@ def _backlog_tile(summaries: list[Summary]) -> Component:
     if gpus:
         return elements.tile("Backlog", [brief(sum(gpus)), html.Small(" GPUs")], note)
     known = any(s.backlog.entries is not None for s in summaries)
-    return elements.tile("Backlog", brief(entries) if known else DASH, "jobs and requests wait")
+    if not known:
+        return elements.tile("Backlog", DASH, "no queue source")
+    return elements.tile("Backlog", brief(entries), "jobs and requests wait")
 
 
 def _power_tile(summaries: list[Summary]) -> Component:

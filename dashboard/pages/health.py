@@ -29,7 +29,7 @@ POINTS_MAX = 120
 # Gravest first.
 ORDER = (State.LOST, State.FAILED, State.PREDICTED_FAILURE, State.DEGRADED)
 TILES = (*TROUBLED, State.STALE, State.UNKNOWN, State.ABSENT)
-TILE_TONES = {State.FAILED: "bad", State.LOST: "bad", State.DEGRADED: "warn"}
+TILE_TONES = {State.FAILED: "bad", State.LOST: "bad", State.DEGRADED: "warn", State.STALE: "warn"}
 
 
 def layout(view: View) -> list[Component]:

@@ -277,7 +277,8 @@ def _gpus(view: View, sources: Sources, host: Host) -> Component:
 def _export(view: View, window: Window) -> Component:
     times = {"from_": f"{window.start_s:.0f}", "to": f"{window.end_s:.0f}", "range": None}
     href = view.href("/export/events.csv", **times)
-    return html.A("CSV", href=href, className="button", download="")
+    title = "Save all events of this range as CSV"
+    return html.A("All as CSV", href=href, className="button", download="", title=title)
 
 
 def _facts(host: Host, known: Past) -> Component:

@@ -43,8 +43,7 @@ def layout(view: View) -> list[Component]:
         ),
         elements.slot("map-scrub", "Course of the load"),
         html.Div(id="scrub-box", className="scrub-box"),
-        elements.slot("map-chosen"),
-        elements.slot("map-counts"),
+        html.Div([elements.slot("map-chosen"), elements.slot("map-counts")], className="map-foot"),
     ]  # fmt: skip
 
 

@@ -154,7 +154,7 @@ def _catching_up(row: Any) -> list[Component]:
 
 def _condition(row: Any, now_s: float) -> Component:
     if row.waiting_for:
-        return elements.tag(f"waits for {row.waiting_for}", "warn")
+        return html.Div([elements.tag("waits", "warn"), html.Small(f" for {row.waiting_for}")])
     if not flow.is_alive(row, now_s):
         return elements.tag("silent", "bad")
     return elements.tag("storing", "good")

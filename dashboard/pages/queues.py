@@ -133,7 +133,7 @@ def _tiles(
             "Waiting", [brief(size), html.Small(f" {measure.unit}")],
             f"in {len(told)} of {plural(len(queues), 'queue')}",
         ),
-        _outlook_tile(size, trend),
+        _outlook_tile(size, trend, measure.unit),
     ]  # fmt: skip
     if whole.gpu_hours is not None and measure.column != "hours":
         hours = [brief(whole.gpu_hours), html.Small(" GPU-h")]
@@ -155,7 +155,7 @@ def _tiles(
     return tiles
 
 
-def _outlook_tile(size: float | None, trend: series.Drain | None) -> Component:
+def _outlook_tile(size: float | None, trend: series.Drain | None, unit: str) -> Component:
     """Say when the backlog is gone and within which band; or that it is not known, or grows."""
     if size is None or trend is None:
         return elements.tile("Empty in", DASH, "no trend yet")
@@ -163,8 +163,8 @@ def _outlook_tile(size: float | None, trend: series.Drain | None) -> Component:
         return elements.tile("Empty in", "now", "nothing waits")
     if trend.seconds is None:
         word = "grows" if trend.per_hour >= 0.02 * size else "steady"
-        return elements.tile("Empty in", word, f"{trend.per_hour:+,.0f} an hour, not draining",
-                             "warn" if word == "grows" else "")  # fmt: skip
+        tone = "warn" if word == "grows" else ""
+        return elements.tile("Trend", word, f"{trend.per_hour:+,.0f} {unit} an hour", tone)
     low = "now" if trend.low_s is None else roughly(trend.low_s)
     high = "never" if trend.high_s is None else roughly(trend.high_s)
     return elements.tile("Empty in", roughly(trend.seconds), f"band {low} to {high}")

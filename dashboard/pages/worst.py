@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 from dashboard import chosen, elements, seat, shell
 from dashboard.picture import STALE_S_MIN
 from dashboard.sources import Slots, Sources
-from dashboard.states import LABELS, TROUBLED, Codes, State
+from dashboard.states import LABELS, SENTENCES, TROUBLED, Codes, State
 from dashboard.summary import short_place
 from dashboard.view import View
 from dashboard.wording import number, plural
@@ -105,9 +105,14 @@ def _listed(view: View, sources: Sources, position: int, counts: Any, states: Co
         dcc.Link(facility.title, href=view.elsewhere("/facility", facility=facility.slug)),
         dcc.Link(short_place(host.place), href=rack_href) if name else "",
         [elements.bar(parts, int(counts.sum()), faulty), html.Small(faulty)],
-        "; ".join(said),
+        "; ".join(said) or _meaning(counts),
         elements.age(None if math.isnan(time_s) else time_s, STALE_S_MIN),
     ]
+
+
+def _meaning(counts: Any) -> str:
+    """Say what the worst state of a host means, where its driver gives no reason."""
+    return next((SENTENCES[state] for state in GRAVITY if counts[state]), "")
 
 
 def _list_tiles(hosts: int, counted: Any) -> list[Component]:
