@@ -15,13 +15,14 @@ from dashboard import elements
 from dashboard.charts import accelerator as charts
 from dashboard.charts import conditions, series
 from dashboard.view import Window
-from dashboard.wording import DASH, brief, duration, number
+from dashboard.wording import DASH, brief, duration, number, with_unit
 from telemetry.catalogue import CATALOGUE
 from telemetry.metrics import Kind, Metric
 
 # A metric not read for longer is shown pale: it is no value of now.
 OLD_S = 60
 OLD_STEPS = 4
+NANOSECONDS = 1e9  # in a second
 # What the raw table shows; the CSV has every column.
 RAW_COLUMNS = (
     "utilization_gpu_percent", "sm_active_permille", "tensor_active_permille",
@@ -78,18 +79,19 @@ def _metric(metric: Metric, window: Window, grid: charts.Grid, absent: set[str])
     high = grid.get(f"{metric.name}_max", values)
     bounds = f"{_said(float(np.nanmin(low)), metric)} to {_said(float(np.nanmax(high)), metric)}"
     newest = float(known[-1])
+    unit = "" if _is_time(metric) else metric.unit
     behind_s = (len(values) - 1 - int(np.flatnonzero(~np.isnan(values))[-1])) * window.step_s
     old = window.live and behind_s > max(OLD_S, OLD_STEPS * window.step_s)
     if metric.kind is Kind.BITMASK and metric.name.startswith("clock_event"):
         shown = conditions.reason_words(newest) or "none"
     else:
-        shown = f"{_said(newest, metric)} {metric.unit}".strip()
+        shown = f"{_said(newest, metric)} {unit}".strip()
     chart = elements.spark(
-        series.rounded(values, 2),
+        series.rounded(values / NANOSECONDS if _is_time(metric) else values, 2),
         f"{metric.label} over time",
         start_s=window.start_s,
         step_s=window.step_s,
-        unit=metric.unit,
+        unit="s" if _is_time(metric) else metric.unit,
         high=100 if metric.unit == "%" else None,
     )
     return html.Div(
@@ -99,7 +101,15 @@ def _metric(metric: Metric, window: Window, grid: charts.Grid, absent: set[str])
     )
 
 
+def _is_time(metric: Metric) -> bool:
+    """Whether it counts nanoseconds, which nobody can read as such."""
+    return metric.name.endswith("_nanoseconds")
+
+
 def _said(value: float, metric: Metric) -> str:
+    if _is_time(metric):
+        seconds = value / NANOSECONDS
+        return with_unit(seconds, "s", 1) if seconds < 60 else duration(seconds)
     if abs(value) >= 10_000:
         return brief(value)
     return number(value, 1 if metric.scale != 1 and abs(value) < 100 else 0)
