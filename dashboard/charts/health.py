@@ -149,6 +149,8 @@ def _layout(window: Window, shown: Sequence[Kind]) -> dict[str, Any]:
             "gridcolor": "@grid",
             "zeroline": False,
             "fixedrange": True,
-            "ticks": "",
+            "ticks": "outside",
+            "ticklen": 4,
+            "tickcolor": "@clear",
         },
     }

@@ -287,7 +287,9 @@ def _layout(
             "fixedrange": True,
             "showgrid": False,
             "zeroline": False,
-            "ticks": "",
+            "ticks": "outside",
+            "ticklen": 4,
+            "tickcolor": "@clear",
         },
         "annotations": notes,
         # A label that does not fit in its stretch is left out, and not made small.

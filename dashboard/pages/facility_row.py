@@ -19,7 +19,8 @@ HEADROOM_SPENT_CELSIUS = 3
 
 def head() -> Component:
     """Return the names of the columns."""
-    names = ("Facility", "Capacity", "Utilisation", "Thermal", "Backlog", "Incidents", "Data age")
+    load: Any = ["Utilisation", html.I(className="dashed-key"), "SM activity"]
+    names = ("Facility", "Capacity", load, "Thermal", "Backlog", "Incidents", "Data age")
     return html.Div([html.Span(name) for name in names], className="fleet-head")
 
 

@@ -65,9 +65,9 @@ def stations(rows: Rows, sources: Sources) -> list[Component]:
             "bad" if not alive else "warn" if waiting else "",
         ),
         _station(
-            "Database",
+            f"Database · {_tier(database)}",
             octets(database.bytes),
-            f"commit {duration_ms(commit)} · {_tier(database)}",
+            f"commit {duration_ms(commit)}",
             "warn" if database.connections > 0.9 * database.connections_max else "",
         ),
         _station(
