@@ -102,5 +102,6 @@ def _headroom_tile(summary: Summary) -> Component:
     tone = (
         "bad" if least <= charts.HEADROOM_SPENT else "warn" if least <= charts.HEADROOM_LOW else ""
     )
-    note = f"p1 {summary.headroom_p1:.0f} °C · {summary.hottest_rack}"
+    rack = summary.hottest_rack.split(" / ")[-1]  # the chart below has its hall and row
+    note = f"p1 {summary.headroom_p1:.0f} °C · {rack}"
     return elements.tile("Thermal headroom", with_unit(least, "°C"), note, tone)
