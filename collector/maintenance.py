@@ -28,6 +28,8 @@ PERIODS_US = {Group.FAST: US_PER_HOUR, Group.SLOW: 24 * US_PER_HOUR}
 PARTITIONS_KNOWN_MAX = 100_000
 # Late rows are few by then; an index is kept up to date for them all the same.
 INDEX_AFTER = timedelta(minutes=5)
+# A board takes a third of a millisecond; 75,000 have their turn within a quarter of a day.
+BOARDS_AT_ONCE = 200
 
 _QUERIES = sql.queries("collector_maintenance")
 
@@ -105,6 +107,13 @@ def drop_old(connection: Connection, tier: Tier, settings: CollectorSettings, no
         ):
             connection.execute(_QUERIES[statement], {"before": now - timedelta(days=days)})
         connection.execute(_QUERIES["forget_collectors"])
+
+
+def count_stale_boards(connection: Connection, most: int = BOARDS_AT_ONCE) -> int:
+    """Count the faults of boards anew, as days have passed; return how many boards that were."""
+    with translated("counting the faults of boards"):
+        row = connection.execute(_QUERIES["count_stale_boards"], {"most": most}).fetchone()
+    return int(str(row[0])) if row else 0
 
 
 def kept_days(settings: CollectorSettings) -> dict[str, int]:

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 10.0
 MAKE_EVERY_S = 20.0
 INDEX_EVERY_S = 60.0
+COUNT_EVERY_S = 60.0
 MOVE_EVERY_S = 300.0
 DROP_OLD_EVERY_S = 3600.0
 STATEMENT_TIMEOUT_S = 600
@@ -55,6 +56,7 @@ class Upkeep:
             (MAKE_EVERY_S, derived.make_due),
             (MOVE_EVERY_S, lambda c, _: compaction.move(c, tier)),
             (INDEX_EVERY_S, lambda c, now: maintenance.index_closed(c, tier, now)),
+            (COUNT_EVERY_S, lambda c, _: maintenance.count_stale_boards(c)),
             (DROP_OLD_EVERY_S, lambda c, now: maintenance.drop_old(c, tier, settings, now)),
         ]
         self._hands.append(Hand("upkeep", url, clock, tasks, STATEMENT_TIMEOUT_S))

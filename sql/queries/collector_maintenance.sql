@@ -152,3 +152,7 @@ where bucket < %(before)s
 -- Collectors that are long gone, so that the Pipeline page shows those that matter.
 delete from collectors
 where reported_at < now() - interval '1 day';
+
+-- name: count_stale_boards
+-- Boards that were not counted for a day, a few at a time.
+select count_stale_boards(%(most)s);

@@ -164,23 +164,28 @@ order by faults desc, newest_s desc;
 -- name: offenders
 -- Boards that had a fault on at least two occasions in 30 days, followed by serial wherever they
 -- sat. Codes that ask for nothing, or blame the program, are left out.
-with told as (
+with seats as materialized (
+    select w.board, a.gpu_id, a.model, a.index
+    from worst_boards(
+        now() - interval '30 days', %(facility_id)s::integer, %(rack_ids)s::integer[], 15
+    ) w
+    join accelerators a on a.gpu_id = any(w.gpu_ids)
+),
+told as (
     select
-        coalesce(a.serial, a.uuid::text) as board,
-        a.model,
-        e.host_id,
-        a.index,
-        case when e.kind = 'xid' then 'Xid ' || e.code else replace(e.kind, '_', ' ') end as what,
-        e.time,
-        e.time - lag(e.time) over (
-            partition by coalesce(a.serial, a.uuid::text) order by e.time
-        ) as pause
-    from events e
-    join accelerators a using (gpu_id)
-    left join xid_policy p on e.kind = 'xid' and p.code = e.code
-    where e.time >= now() - interval '30 days'
-        and e.kind in ('xid', 'gpu_lost', 'ecc_uncorrected', 'row_remap', 'recovery_action')
-        and (e.kind <> 'xid' or p.code is null or p.severity is not null)
+        s.board,
+        s.model,
+        o.host_id,
+        s.index,
+        case when o.kind = 'xid' then 'Xid ' || o.code else replace(o.kind, '_', ' ') end as what,
+        o.time,
+        o.time - lag(o.time) over (partition by s.board order by o.time) as pause
+    from seats s
+    cross join lateral (
+        select *
+        from offences(array[s.gpu_id], now() - interval '30 days')
+        offset 0
+    ) o
 ),
 boards as (
     select
@@ -211,8 +216,4 @@ select
     b.times_s
 from boards b
 join hosts h using (host_id)
-where b.occasions > 1
-    and (%(facility_id)s::integer is null or h.facility_id = %(facility_id)s::integer)
-    and (%(rack_ids)s::integer[] is null or h.rack_id = any(%(rack_ids)s::integer[]))
-order by b.occasions desc, b.newest desc
-limit 15;
+order by b.occasions desc, b.newest desc;
