@@ -2,7 +2,8 @@
 
 Each run has a schedule that follows from its seed, and an independent tally. One line of JSON a run
 goes to the log; the exit code is not 0 if any run failed. A failed run leaves its folder (the
-programs' logs, spools and tallies) and names it. A mutant has RUNS seeds to be caught in.
+programs' logs, spools and tallies) and names it. A mutant has RUNS seeds to be caught in, or a
+scene of its own, which has to pass without it.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.torture import mutants, schedule
+from tests.torture import mutants, scenes, schedule
 from tests.torture.programs import REPOSITORY
 from tests.torture.stage import STACKS
 from tests.torture.torment import torment
@@ -31,14 +32,18 @@ FAILED = 3
 
 def main() -> int:
     arguments = _parser().parse_args()
-    if arguments.runs == 1 and not arguments.mutants:
+    if (arguments.runs == 1 or arguments.scene) and not arguments.mutants:
         return _one(arguments)
     with ThreadPoolExecutor(arguments.parallel) as pool:
         if arguments.mutants:
-            caught = list(pool.map(lambda mutant: _catch(arguments, mutant), mutants.NAMES))
-            print(f"{len(caught)} mutants, {caught.count(False)} survived; {arguments.log}")
-            return 0 if all(caught) else 1
-        codes = list(pool.map(_child, _commands(arguments, arguments.mutant)))
+            # What a scene finds without a mutant, it would not have found because of it.
+            scenic = pool.map(_child, [_command(arguments, "", [_scene(s)]) for s in scenes.SCENES])
+            caught = pool.map(lambda mutant: _catch(arguments, mutant), mutants.NAMES)
+            failed, survived = sum(code != 0 for code in scenic), list(caught).count(False)
+            print(f"{len(scenes.SCENES)} scenes without a mutant, {failed} failed")
+            print(f"{len(mutants.NAMES)} mutants, {survived} survived; {arguments.log}")
+            return 1 if failed or survived else 0
+        codes = list(pool.map(_child, _seeds(arguments, arguments.mutant)))
     failed = sum(code != 0 for code in codes)
     print(f"{len(codes)} runs, {failed} failed; {arguments.log}")
     return 1 if failed else 0
@@ -53,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stack", choices=sorted(STACKS), default="light")
     parser.add_argument("--log", type=Path, default=LOG)
     parser.add_argument("--mutant", default="", choices=["", *mutants.NAMES])
+    parser.add_argument("--scene", choices=sorted(scenes.SCENES), help="instead of a seed")
     parser.add_argument(
         "--mutants", action="store_true", help="let every mutant of the product be caught"
     )
@@ -61,14 +67,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _one(arguments: argparse.Namespace) -> int:
-    keeps_log = arguments.stack == "full"
-    plan = schedule.make(arguments.seed, arguments.seconds, keeps_log=keeps_log)
-    if arguments.mutant:
-        plan = plan.without_rewinds()
+    plan = _plan(arguments)
     print("\n".join(plan.lines()), flush=True)
     if arguments.show:
         return 0
-    folder = Path(tempfile.mkdtemp(prefix=f"torture-{arguments.seed}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"torture-{arguments.scene or arguments.seed}-"))
     say = lambda text: print(text, flush=True)  # noqa: E731 - as a file is followed
     verdict = torment(plan, arguments.stack, folder, mutant=arguments.mutant, say=say)
     line = json.dumps(verdict.as_line())
@@ -82,30 +85,52 @@ def _one(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _plan(arguments: argparse.Namespace) -> schedule.Schedule:
+    if arguments.scene:
+        return scenes.SCENES[arguments.scene]
+    keeps_log = arguments.stack == "full"
+    plan = schedule.make(arguments.seed, arguments.seconds, keeps_log=keeps_log)
+    return plan.without_rewinds() if arguments.mutant else plan
+
+
 def _catch(arguments: argparse.Namespace, mutant: str) -> bool:
-    """Return whether one of the seeds catches a mutant; those after it are not run."""
-    caught = any(_child(command) == FAILED for command in _commands(arguments, mutant))
+    """Return whether its scene or one of the seeds catches a mutant; those after it are not run."""
+    scene = scenes.OF_MUTANTS.get(mutant)
+    if scene is None:
+        commands = _seeds(arguments, mutant)
+    else:
+        commands = iter([_command(arguments, mutant, [_scene(scene)])])
+    caught = any(_child(command) == FAILED for command in commands)
     print(f"{'caught' if caught else 'SURVIVED'}: {mutant}", flush=True)
     return caught
 
 
-def _commands(arguments: argparse.Namespace, mutant: str) -> Iterator[list[str]]:
-    """Yield the command of each run; every run has a process of its own."""
+def _scene(name: str) -> str:
+    return f"--scene={name}"
+
+
+def _seeds(arguments: argparse.Namespace, mutant: str) -> Iterator[list[str]]:
+    """Yield the command of each seed's run."""
     for seed in range(arguments.seed, arguments.seed + arguments.runs):
-        yield [
-            sys.executable,
-            "-m",
-            "tests.torture",
-            f"--seed={seed}",
-            f"--seconds={arguments.seconds}",
-            f"--stack={arguments.stack}",
-            f"--log={arguments.log}",
-            f"--mutant={mutant}",
-        ]
+        yield _command(arguments, mutant, [f"--seed={seed}"])
+
+
+def _command(arguments: argparse.Namespace, mutant: str, options: list[str]) -> list[str]:
+    """Return the command of a run, for every run has a process of its own."""
+    return [
+        sys.executable,
+        "-m",
+        "tests.torture",
+        f"--seconds={arguments.seconds}",
+        f"--stack={arguments.stack}",
+        f"--log={arguments.log}",
+        f"--mutant={mutant}",
+        *options,
+    ]
 
 
 def _child(command: list[str]) -> int:
-    seconds = float(command[4].partition("=")[2])
+    seconds = float(command[3].partition("=")[2])
     with tempfile.TemporaryFile("w+") as output:
         try:
             code = subprocess.run(

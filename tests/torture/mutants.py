@@ -1,11 +1,10 @@
 """The product, broken on purpose in ways that a careless change could break it.
 
 A test that has never failed proves little: the torture has to catch each of these. Owns the list;
-run as a program it is a collector with one mistake (`python -m tests.torture.mutants NAME`), and
-the agents' mistakes are applied by `tallying_agent.py`. Nothing here is reachable from the product.
+a collector's mistake is applied by `holding_collector.py`, an agent's by `tallying_agent.py`.
+Nothing here is reachable from the product.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from collector.batch import Batch, assemble
 from collector.books import Move
 from collector.claims import Claim
 from collector.database import Connection, translated
-from fleetgauge.__main__ import main as fleetgauge
 
 if TYPE_CHECKING:
     from tests.torture.tallying_agent import TallyingOutbox
@@ -205,8 +203,3 @@ AGENTS: dict[str, Callable[["TallyingOutbox"], None]] = {
     mistake.__name__: mistake for mistake in (sent_counts_as_confirmed, drafts_are_dropped)
 }
 NAMES = [*COLLECTORS, *AGENTS]
-
-if __name__ == "__main__":
-    COLLECTORS[sys.argv[1]]()
-    sys.argv[1:] = ["collector"]
-    sys.exit(fleetgauge())

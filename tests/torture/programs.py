@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from simulator.services import launch
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -107,6 +109,15 @@ class Program:
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether it was stopped by a signal and not continued."""
+        if self._process is None:
+            return False
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED
+        return False
+
     def last_words(self) -> str:
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
 
@@ -148,12 +159,19 @@ def agents(count: int, folder: Path, bootstrap: str, prefix: str, mutant: str) -
 
 
 def collectors(
-    routes: Sequence[str], folder: Path, environment: Mapping[str, str], mutant: str
+    routes: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    mutant: str = "",
+    hold: Path | None = None,
 ) -> list[Program]:
-    """Return collectors, one a way to the database."""
+    """Return collectors, one a way to the database; as installed, if nothing is wanted of them."""
     argv = [FLEETGAUGE, "collector"]
-    if mutant:
-        argv = [sys.executable, "-m", "tests.torture.mutants", mutant]
+    wanted = [f"--mutant={mutant}"] if mutant else []
+    wanted += [f"--hold={hold}"] if hold is not None else []
+    if wanted:
+        argv = [sys.executable, "-m", "tests.torture.holding_collector", *wanted]
     return [
         Program(
             f"collector-{number}",
@@ -163,6 +181,17 @@ def collectors(
         )
         for number, url in enumerate(routes)
     ]
+
+
+def signal_family(pid: int | None, number: signal.Signals) -> None:
+    """Signal a service and all its children, the parent first; nothing where it does not run."""
+    if pid is None:
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
 
 def failures(programs: Sequence[Program]) -> Iterator[str]:

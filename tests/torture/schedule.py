@@ -20,8 +20,8 @@ class Kind:
 
     Attributes:
         name: `<target>_<what>`, as in the log.
-        target: `agent`, `collector`, `route` (a collector's way to the database), `database` or
-            `broker`.
+        target: `agent`, `collector`, `group` (whichever collector comes by first), `route` (a
+            collector's way to the database), `database`, `broker` or `log`.
         weight: how often it is drawn, against the others.
         longest_s: it lasts between 0.1 s and this.
         alone: everything else is in order when it begins and while it lasts.
@@ -34,6 +34,11 @@ class Kind:
     longest_s: float = 0.1
     alone: bool = False
     keeps_log: bool = False
+
+    @property
+    def what(self) -> str:
+        """What happens to the target."""
+        return self.name.removeprefix(f"{self.target}_")
 
 
 KINDS = (
@@ -94,7 +99,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A run: what there is, and what happens to it."""
+    """A run: what there is, and what happens to it.
+
+    Attributes:
+        scene: the name of one that was written by hand; empty where it follows from its seed.
+    """
 
     seed: int
     seconds: float
@@ -103,6 +112,12 @@ class Schedule:
     partitions: int
     commit_interval_ms: int
     faults: tuple[Fault, ...]
+    scene: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether a collector is to stand still at a moment of its own."""
+        return any(fault.kind.target == "group" for fault in self.faults)
 
     def by_kind(self) -> dict[str, int]:
         """Return how many faults of each kind there are, in the order of names."""
@@ -122,7 +137,7 @@ class Schedule:
     def lines(self) -> Iterator[str]:
         """Yield the schedule for a person."""
         yield (
-            f"seed {self.seed}: {self.seconds:.0f} s, {self.agents} agents, "
+            f"{self.scene or f'seed {self.seed}'}: {self.seconds:.0f} s, {self.agents} agents, "
             f"{self.collectors} collectors, {self.partitions} partitions, "
             f"commit every {self.commit_interval_ms} ms"
         )

@@ -41,6 +41,7 @@ class Verdict:
     stack: str
     seconds: float
     mutant: str
+    scene: str
     started_at: str
     faults: dict[str, int]
     issued: int = 0
@@ -86,6 +87,7 @@ def torment(
         stack=stack,
         seconds=schedule.seconds,
         mutant=mutant,
+        scene=schedule.scene,
         started_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         faults=schedule.by_kind(),
     )

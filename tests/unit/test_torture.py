@@ -1,15 +1,23 @@
 """The torture's own pure parts: the same seed is the same schedule, and the tally can say no."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from collector.batch import Batch
+from collector.store import Store
 from telemetry.streams import Stream
 from tests.fix_agent import MakeOutbox, make_tick
-from tests.torture import mutants, schedule
+from tests.torture import mutants, scenes, schedule
+from tests.torture.holding_collector import hold_at_write
+from tests.torture.stage import FAULTS
 from tests.torture.tally import Row, Tally, compare, hosts_since
 from tests.torture.tallying_agent import TallyingOutbox
 from tests.torture.waiting import STILL_S, Stillness
@@ -17,6 +25,7 @@ from tests.torture.waiting import STILL_S, Stillness
 A: Row = ("samples", "host-0", 5, 0, 700)
 B: Row = ("samples", "host-0", 5, 1, None)
 C: Row = ("events", "host-0", 6, 79, "torture 1")
+STOP_ME = (os.getpid(), signal.SIGSTOP)
 
 
 def tally_of(*lines: tuple[str, Row]) -> Tally:
@@ -60,6 +69,38 @@ def test_a_target_has_one_fault_at_a_time_and_some_need_the_others_in_order() ->
         assert not on
 
 
+@pytest.mark.parametrize("kind", [*schedule.KINDS, scenes.HOLD_AT_WRITE], ids=lambda k: k.name)
+def test_there_is_somebody_who_does_each_kind_of_fault(kind: schedule.Kind) -> None:
+    assert callable(getattr(FAULTS[kind.target], f"begin_{kind.what}"))
+
+
+def test_a_scene_has_nothing_that_makes_its_losses_good_and_is_of_a_mutant_that_there_is() -> None:
+    assert set(scenes.OF_MUTANTS) <= set(mutants.NAMES)
+    assert set(scenes.OF_MUTANTS.values()) == set(scenes.SCENES)
+    for name, plan in scenes.SCENES.items():
+        assert plan.without_rewinds() == plan
+        assert next(plan.lines()).startswith(f"{name}: ")
+
+
+def test_a_held_collector_stops_itself_once_and_only_where_it_is_about_to_write_samples_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    hold = tmp_path / "hold"
+    monkeypatch.setattr(Store, "_write", lambda *_: done.append("write"))
+    monkeypatch.setattr(os, "kill", lambda *to: done.append(f"kill {to == STOP_ME}"))
+    hold_at_write(hold)
+    store = object.__new__(Store)
+    hold.touch()
+    store._write(batch_of(samples=0, events=0), [])
+    store._write(batch_of(samples=1, events=1), [])
+    assert hold.exists()
+    store._write(batch_of(samples=1, events=0), [])
+    store._write(batch_of(samples=1, events=0), [])
+    assert not hold.exists()
+    assert done == ["write", "write", "kill True", "write", "write"]
+
+
 def test_what_was_kept_is_equal_to_what_is_stored_once() -> None:
     tally = tally_of(("intent", A), ("kept", A), ("intent", B), ("kept", B), ("intent", C))
     assert compare(tally, {A: 1, B: 1}).is_equal
@@ -89,6 +130,10 @@ def test_every_difference_is_found(
 def test_a_tally_that_repeats_itself_is_no_tally() -> None:
     with pytest.raises(ValueError, match="twice"):
         tally_of(("intent", A), ("intent", A))
+
+
+def batch_of(samples: int, events: int) -> Batch:
+    return cast("Batch", SimpleNamespace(samples=[None] * samples, events=[None] * events))
 
 
 def test_every_mutant_finds_what_it_breaks() -> None:
