@@ -137,7 +137,9 @@ def _send(
     stop: StopSignal,
 ) -> int:
     from agent.child.boards import ChildBoards  # noqa: PLC0415
+    from agent.settled import share_arena  # noqa: PLC0415
 
+    share_arena()
     chosen.client_options()  # what is wrong with its files is said before anything starts
     signer: Signer | None = None
     if chosen.signing_key_file:

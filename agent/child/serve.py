@@ -23,7 +23,7 @@ from agent.calls import ThreadedCalls
 from agent.child.compact import Folder
 from agent.child.frames import Channel, Events, NotOpened, Opened, Read
 from agent.counters import Counters
-from agent.settled import settle
+from agent.settled import settle, share_arena
 from telemetry import logs
 from telemetry.clock import Clock, SystemClock
 from telemetry.errors import PermanentError, RetryableError
@@ -39,6 +39,7 @@ END_PATIENCE_S = 1.5
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve with a reader by its name: `READER LOG_LEVEL ASK_DESCRIPTOR TELL_DESCRIPTOR`."""
+    share_arena()
     reader, level, ask, tell = sys.argv[1:] if arguments is None else arguments
     logs.configure("agent", cast("logs.Level", level))
     clock = SystemClock()
