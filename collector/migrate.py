@@ -127,6 +127,8 @@ def migrate(connection: Connection) -> list[sql.Migration]:
         raise RetryableError("another `fleetgauge migrate` is at work in this database")
     try:
         with translated("the ledger of migrations"):
+            # What the log can bring back may be lost with the server; a schema cannot be brought back.
+            connection.execute(_QUERIES["commit_durably"])
             if not read_ledger(connection):
                 add_extension(connection)
             _check_extension(connection)
@@ -142,6 +144,7 @@ def migrate(connection: Connection) -> list[sql.Migration]:
         return todo
     finally:
         if not connection.closed:
+            connection.execute(_QUERIES["commit_as_before"])
             connection.execute(_QUERIES["unlock"])
 
 
