@@ -127,7 +127,7 @@ def migrate(connection: Connection) -> list[sql.Migration]:
         raise RetryableError("another `fleetgauge migrate` is at work in this database")
     try:
         with translated("the ledger of migrations"):
-            # What the log can bring back may be lost with the server; a schema cannot be brought back.
+            # Rows come back from the log if a server loses its last commits; a schema does not.
             connection.execute(_QUERIES["commit_durably"])
             if not read_ledger(connection):
                 add_extension(connection)
