@@ -24,8 +24,18 @@ class RefusedDataError(FleetgaugeError):
     """The database does not take this data, however often it is tried."""
 
 
-def connect(url: str, program: str, statement_timeout_s: int) -> Connection:
+def connect(
+    url: str, program: str, statement_timeout_s: int, *, is_replayed: bool = False
+) -> Connection:
     """Open a connection in autocommit mode, with every wait bounded.
+
+    Args:
+        url: of the database.
+        program: what the server shows it as.
+        statement_timeout_s: how long a statement may take.
+        is_replayed: what is lost with the server is done again by itself, so a commit is not waited
+            for on disk: rows and offsets are in one transaction, so after a power cut both are back
+            where they were and the broker sends the rest again.
 
     Raises:
         RetryableError: the database is away, full or does not let us in now.
@@ -39,12 +49,11 @@ def connect(url: str, program: str, statement_timeout_s: int) -> Connection:
             keepalives_idle=10,
             keepalives_interval=5,
             keepalives_count=3,
-            # A commit is not waited for on disk: rows and offsets are in one transaction, so after
-            # a power cut both are back where they were and the broker sends the rest again.
             options=(
                 f"-c statement_timeout={statement_timeout_s}s -c lock_timeout=30s"
                 f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S}s"
-                " -c synchronous_commit=off -c timezone=UTC -c jit=off"
+                f" -c synchronous_commit={'off' if is_replayed else 'on'}"
+                " -c timezone=UTC -c jit=off"
             ),
         )
 

@@ -127,8 +127,6 @@ def migrate(connection: Connection) -> list[sql.Migration]:
         raise RetryableError("another `fleetgauge migrate` is at work in this database")
     try:
         with translated("the ledger of migrations"):
-            # Rows come back from the log if a server loses its last commits; a schema does not.
-            connection.execute(_QUERIES["commit_durably"])
             if not read_ledger(connection):
                 add_extension(connection)
             _check_extension(connection)
@@ -144,7 +142,6 @@ def migrate(connection: Connection) -> list[sql.Migration]:
         return todo
     finally:
         if not connection.closed:
-            connection.execute(_QUERIES["commit_as_before"])
             connection.execute(_QUERIES["unlock"])
 
 

@@ -124,7 +124,10 @@ class Collector:
         if self._connection is None or self._writer is None:
             self._drop_connection()
             connection = database.connect(
-                self._settings.database_url, "collector", self._settings.statement_timeout_s
+                self._settings.database_url,
+                "collector",
+                self._settings.statement_timeout_s,
+                is_replayed=True,
             )
             self._connection = connection
             missing = migrate.pending(connection)

@@ -131,7 +131,9 @@ class Hand:
 
     def _open(self) -> Connection:
         if self._connection is None:
-            self._connection = database.connect(self._url, self._kind, self._statement_timeout_s)
+            self._connection = database.connect(
+                self._url, self._kind, self._statement_timeout_s, is_replayed=True
+            )
             with translated(f"preparing {self._kind}"):
                 # What waits for a table's lock makes the batches behind it wait too: it gives way.
                 self._connection.execute("set lock_timeout = '2s'")

@@ -40,11 +40,3 @@ begin
     end if;
 end
 $$;
-
--- name: commit_durably
--- Wait for the disk at each commit of this session.
-set synchronous_commit = on;
-
--- name: commit_as_before
--- Undo `commit_durably`.
-reset synchronous_commit;
