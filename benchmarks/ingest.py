@@ -14,7 +14,7 @@ kafka`). What runs on this machine is measured, whoever started it.
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -134,16 +134,23 @@ def wait_for_collectors(made: Rig, count: int) -> None:
 
 def load_of(arguments: argparse.Namespace, backlog_messages: int = 0) -> Load:
     """Return what the sender is to do, by this bench's flags."""
-    rate = arguments.gpus * arguments.hz / ROWS_PER_MESSAGE
+    return replace(
+        steady_load(arguments.gpus, arguments.hz, arguments.minutes * 60, arguments.backlog_s),
+        backlog_messages=backlog_messages,
+        compression=arguments.compression,
+    )
+
+
+def steady_load(gpus: int, hz: float, seconds: float, backlog_s: float) -> Load:
+    """Return what so many GPUs send; the sender waits where so many seconds are unstored."""
+    rate = gpus * hz / ROWS_PER_MESSAGE
     return Load(
-        hosts=arguments.gpus // ACCELERATORS,
+        hosts=gpus // ACCELERATORS,
         accelerators=ACCELERATORS,
         ticks=TICKS_PER_MESSAGE,
         messages_per_second=rate,
-        seconds=arguments.minutes * 60,
-        backlog_max=int(rate * arguments.backlog_s),
-        backlog_messages=backlog_messages,
-        compression=arguments.compression,
+        seconds=seconds,
+        backlog_max=int(rate * backlog_s),
     )
 
 

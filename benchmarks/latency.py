@@ -20,11 +20,10 @@ from typing import Any
 
 from benchmarks.chromium import browser_cpu_seconds
 from benchmarks.ingest import (
-    ACCELERATORS,
     ROWS_PER_MESSAGE,
-    TICKS_PER_MESSAGE,
     make_places,
     start_collectors,
+    steady_load,
     wait_for_collectors,
 )
 from benchmarks.latency_watch import Seen, Watchers
@@ -33,7 +32,7 @@ from benchmarks.processes import cpu_seconds
 from benchmarks.progress import Progress
 from benchmarks.report import Figures, Report, percentile
 from benchmarks.rig import Rig, rig, stack_of
-from benchmarks.sender import Load, Sender
+from benchmarks.sender import Sender
 
 MESSAGES_PER_SECOND = 2750
 SETTLE_S = 20.0
@@ -104,7 +103,8 @@ def _one_run(
     made: Rig, arguments: argparse.Namespace, progress: Progress, label: str, notes: list[str]
 ) -> dict[str, Any]:
     seen = Seen()
-    make_places(made, arguments.messages_per_second * ROWS_PER_MESSAGE)
+    gpus = arguments.messages_per_second * ROWS_PER_MESSAGE
+    make_places(made, gpus)
     with Watchers(made.database_url, seen) as watchers, ExitStack() as load:
         start_collectors(made, arguments.collectors)
         wait_for_collectors(made, arguments.collectors)
@@ -114,7 +114,7 @@ def _one_run(
         )  # fmt: skip
         address = made.start_dashboard()
         if arguments.messages_per_second:
-            sender = Sender(made, _load(arguments.messages_per_second))
+            sender = Sender(made, steady_load(gpus, 1.0, LOAD_S, BACKLOG_S_MAX))
             load.callback(sender.end)
             sender.wait_for(made, "steady", progress, LOAD_START_S_MAX)
         with Probes(made, arguments.xids, arguments.probe_ticks_per_message, seen) as probes:
@@ -137,17 +137,6 @@ def _one_run(
             name: 100 * (after[0][name] - before[0][name]) / elapsed_s for name in before[0]
         },
     }
-
-
-def _load(messages_per_second: int) -> Load:
-    return Load(
-        hosts=messages_per_second * TICKS_PER_MESSAGE,
-        accelerators=ACCELERATORS,
-        ticks=TICKS_PER_MESSAGE,
-        messages_per_second=messages_per_second,
-        seconds=LOAD_S,
-        backlog_max=int(messages_per_second * BACKLOG_S_MAX),
-    )
 
 
 def _raise_xids(
