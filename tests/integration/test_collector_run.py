@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
+from collector.writer import Writer
 from simulator.services import Service
 from telemetry.streams import Stream
 from tests.fix_collector import FakeHost
@@ -108,6 +109,32 @@ def test_f28_a_lost_database_is_waited_for_and_nothing_is_lost_or_twice(
     pipe.wait_for(pipe.rows(), 80)
     pipe.wait_for("select waiting_for from collectors", None)
     assert pipe.one("select stored_messages from host_marks") == 40
+
+
+@pytest.mark.parametrize("forgotten_at", ["the failure", "the claim"])
+def test_f29_what_was_given_up_on_a_whole_connection_is_stored_by_either_forgetting_alone(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch, forgotten_at: str
+) -> None:
+    other = {"the failure": "forget_what_others_change", "the claim": "forget"}[forgotten_at]
+    monkeypatch.setattr(Writer, other, lambda _: None)
+    host = FakeHost()
+    pipe.send(Stream.SAMPLES, host, host.samples([now_us()]))
+    pipe.start()
+    pipe.wait_for(pipe.rows(), 2)
+    session = (
+        "select pid from pg_stat_activity where datname = current_database()"
+        " and application_name = 'fleetgauge collector'"
+    )
+    before = pipe.one(session)
+    with psycopg.connect(pipe.url) as lock:
+        lock.execute("lock table samples in access exclusive mode")
+        pipe.send(Stream.SAMPLES, host, host.samples([now_us()]))
+        pipe.wait_for(f"{session} and wait_event_type = 'Lock'", before)
+        lock.execute("select pg_cancel_backend(%s)", [before])
+        pipe.wait_for("select waiting_for like '%canceling%' from collectors", expected=True)
+    pipe.wait_for(pipe.rows(), 4)
+    assert pipe.one("select stored_messages from host_marks") == 2
+    assert pipe.one(session) == before
 
 
 def test_f26_two_collectors_share_and_one_takes_over(pipe: Pipe) -> None:

@@ -37,7 +37,7 @@ def main() -> int:
     with ThreadPoolExecutor(arguments.parallel) as pool:
         if arguments.mutants:
             # What a scene finds without a mutant, it would not have found because of it.
-            scenic = pool.map(_child, [_command(arguments, "", [_scene(s)]) for s in scenes.SCENES])
+            scenic = pool.map(_child, [_options(arguments, "", _scene(s)) for s in scenes.SCENES])
             caught = pool.map(lambda mutant: _catch(arguments, mutant), mutants.NAMES)
             failed, survived = sum(code != 0 for code in scenic), list(caught).count(False)
             print(f"{len(scenes.SCENES)} scenes without a mutant, {failed} failed")
@@ -97,10 +97,10 @@ def _catch(arguments: argparse.Namespace, mutant: str) -> bool:
     """Return whether its scene or one of the seeds catches a mutant; those after it are not run."""
     scene = scenes.OF_MUTANTS.get(mutant)
     if scene is None:
-        commands = _seeds(arguments, mutant)
+        runs = _seeds(arguments, mutant)
     else:
-        commands = iter([_command(arguments, mutant, [_scene(scene)])])
-    caught = any(_child(command) == FAILED for command in commands)
+        runs = iter([_options(arguments, mutant, _scene(scene))])
+    caught = any(_child(options) == FAILED for options in runs)
     print(f"{'caught' if caught else 'SURVIVED'}: {mutant}", flush=True)
     return caught
 
@@ -110,31 +110,28 @@ def _scene(name: str) -> str:
 
 
 def _seeds(arguments: argparse.Namespace, mutant: str) -> Iterator[list[str]]:
-    """Yield the command of each seed's run."""
+    """Yield the options of each seed's run."""
     for seed in range(arguments.seed, arguments.seed + arguments.runs):
-        yield _command(arguments, mutant, [f"--seed={seed}"])
+        yield _options(arguments, mutant, f"--seed={seed}")
 
 
-def _command(arguments: argparse.Namespace, mutant: str, options: list[str]) -> list[str]:
-    """Return the command of a run, for every run has a process of its own."""
+def _options(arguments: argparse.Namespace, mutant: str, what: str) -> list[str]:
+    """Return the options of a run, for every run has a process of its own."""
     return [
-        sys.executable,
-        "-m",
-        "tests.torture",
         f"--seconds={arguments.seconds}",
         f"--stack={arguments.stack}",
         f"--log={arguments.log}",
         f"--mutant={mutant}",
-        *options,
+        what,
     ]
 
 
-def _child(command: list[str]) -> int:
-    seconds = float(command[3].partition("=")[2])
+def _child(options: list[str]) -> int:
+    seconds = _plan(_parser().parse_args(options)).seconds
     with tempfile.TemporaryFile("w+") as output:
         try:
             code = subprocess.run(
-                command,
+                [sys.executable, "-m", "tests.torture", *options],
                 cwd=REPOSITORY,
                 env=os.environ,
                 stdout=output,
@@ -146,7 +143,7 @@ def _child(command: list[str]) -> int:
             code = -1
         output.seek(0)
         lines = output.read().splitlines()
-    words = " ".join(command[3:])
+    words = " ".join(options)
     print(f"{'passed' if code == 0 else 'FAILED'}: {words}", flush=True)
     if code != 0:
         print("\n".join(lines[-40:]), flush=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from collector import books, claims, lanes, marks, sample_columns, store, writer
+from collector import books, claims, lanes, marks, sample_columns, store
 from collector.batch import Batch, assemble
 from collector.books import Move
 from collector.claims import Claim
@@ -105,8 +105,16 @@ def _without_stored(found: lanes.Lanes, said: lanes.Lanes) -> lanes.Lanes:
 
 
 def marks_outlive_a_failure() -> None:
-    """What was accepted in a transaction that failed is still taken for stored."""
-    _replace(writer.Writer, "forget", lambda self: None)
+    """What was accepted in a transaction that failed is still taken for stored.
+
+    Marks are forgotten after the failure and at the claim that follows it, and either is enough.
+    """
+
+    def careless(self: store.Store) -> None:
+        self._states.forget()
+        self._registry.forget_places()
+
+    _replace(store.Store, "forget_what_others_change", careless)
 
 
 def nobody_is_fenced() -> None:

@@ -103,6 +103,7 @@ class Schedule:
 
     Attributes:
         scene: the name of one that was written by hand; empty where it follows from its seed.
+        statement_timeout_s: of the collectors; None is what they have by themselves.
     """
 
     seed: int
@@ -113,6 +114,7 @@ class Schedule:
     commit_interval_ms: int
     faults: tuple[Fault, ...]
     scene: str = ""
+    statement_timeout_s: int | None = None
 
     @property
     def holds(self) -> bool:

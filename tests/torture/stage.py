@@ -138,6 +138,9 @@ class Stage:
             "FLEETGAUGE_COMMIT_INTERVAL_MS": str(self._schedule.commit_interval_ms),
             "FLEETGAUGE_BACKLOG_SPLIT_MESSAGES": "1",  # so that almost every claim has two lanes
         }
+        if self._schedule.statement_timeout_s is not None:
+            timeout_s = str(self._schedule.statement_timeout_s)
+            environment["FLEETGAUGE_STATEMENT_TIMEOUT_S"] = timeout_s
         migrate = programs.Program(
             "migrate",
             [programs.FLEETGAUGE, "migrate"],

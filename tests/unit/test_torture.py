@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from collector.batch import Batch
 from collector.store import Store
 from telemetry.streams import Stream
 from tests.fix_agent import MakeOutbox, make_tick
+from tests.torture import __main__ as torture
 from tests.torture import mutants, scenes, schedule
 from tests.torture.holding_collector import hold_at_write
 from tests.torture.stage import FAULTS
@@ -80,6 +81,29 @@ def test_a_scene_has_nothing_that_makes_its_losses_good_and_is_of_a_mutant_that_
     for name, plan in scenes.SCENES.items():
         assert plan.without_rewinds() == plan
         assert next(plan.lines()).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        (["--seed=3", "--seconds=90"], 90.0),
+        (["--seconds", "90", "--seed=3"], 90.0),
+        (["--seconds=90", "--scene=commits_are_cut_off"], scenes.SECONDS),
+    ],
+)
+def test_a_run_may_take_its_schedules_seconds_and_what_is_allowed_beside_them(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], seconds: float
+) -> None:
+    allowed: list[float] = []
+
+    def run(command: list[str], **how: Any) -> SimpleNamespace:
+        assert command[-len(options) :] == options
+        allowed.append(how["timeout"])
+        return SimpleNamespace(returncode=torture.FAILED)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert torture._child(options) == torture.FAILED
+    assert allowed == [seconds + torture.OVERHEAD_S]
 
 
 def test_a_held_collector_stops_itself_once_and_only_where_it_is_about_to_write_samples_alone(
