@@ -16,24 +16,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
 
+from benchmarks.fleet_past import end_of, events_of, make_past, make_young
 from benchmarks.fleet_rows import Connection, FleetRows, Shape
 from benchmarks.progress import Progress
 from benchmarks.report import Report, percentile
 from benchmarks.rig import rig, stack_of
-from collector import compaction, maintenance, recompression
-from collector.tier import Tier
 from dashboard.view import View
 from sql import queries
+from telemetry.errors import PermanentError
 
-EVENT_DAYS = 30
-EVENTS_PER_GPU_DAY = 0.02
-RAW_HOURS = 24
 WORST_DAYS = 30
 # As the dashboard's pool sets them, but for the time limit: a slow answer is to be measured.
 SESSION = (
@@ -64,11 +61,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raw-gpus", type=int, default=64, help="with raw samples for a day [64]")
     parser.add_argument("--asks", type=int, default=20, help="times each question is asked [20]")
     parser.add_argument("--database-url", default="", help="an empty database [embedded]")
+    parser.add_argument(
+        "--made",
+        action="store_true",
+        help="ask what an earlier run has made in --database-url, with the same --gpus and --days",
+    )
     parser.add_argument("--plans", type=Path, metavar="FOLDER", help="save the plans there")
 
 
 def measure(arguments: argparse.Namespace) -> Report:
-    """Make the rows, and ask."""
+    """Make the rows, and ask.
+
+    Raises:
+        PermanentError: with `--made`, what is there is not what was asked for.
+    """
+    if arguments.made and not arguments.database_url:
+        raise PermanentError("--made needs the --database-url of an earlier run")
     progress = Progress("query")
     shape = Shape(arguments.gpus, arguments.facilities)
     with (
@@ -77,23 +85,23 @@ def measure(arguments: argparse.Namespace) -> Report:
     ):
         stack = stack_of(made.database_url, broker=False)
         rows = FleetRows(connection, shape)
-        end = datetime.now(UTC)
-        _make_young(rows, connection, arguments, progress, end, tier=stack.tier or "")
+        young: dict[str, dict[str, Any]] = {}
+        if arguments.made:
+            end = end_of(connection, shape.gpus_made, arguments.days)
+        else:
+            end = datetime.now(UTC)
+            tier = stack.tier or ""
+            make_young(rows, connection, arguments, progress, end, tier=tier)
+            questions = ask_about(rows, arguments.raw_gpus, end)
+            young = _ask_all(made.database_url, questions, arguments.asks, progress, "one day")
+            make_past(rows, connection, arguments, progress, end, tier=tier)
         questions = ask_about(rows, arguments.raw_gpus, end)
-        young = _ask_all(made.database_url, questions, arguments.asks, progress, "one day")
-        for day in range(1, arguments.days):
-            progress.say(f"making rollups: day {day + 1} of {arguments.days}")
-            start = end - timedelta(days=day + 1)
-            rows.make_rollups(start, start + timedelta(days=1))
-            _make_gpu_rollups(rows, connection, arguments, stack.tier or "", start)
-        # As autovacuum leaves what is days old: index-only scans need it.
-        connection.execute("vacuum analyze")
         runs = []
         for number in range(arguments.runs):
             words = f"run {number + 1} of {arguments.runs}"
             run = _ask_all(made.database_url, questions, arguments.asks, progress, words)
-            for name, figures in run.items():
-                figures["one_day_ms_p50"] = young[name]["ms_p50"]
+            for name, figures in young.items():
+                run[name]["one_day_ms_p50"] = figures["ms_p50"]
             runs.append(run)
         sizes: dict[str, int] = dict(connection.execute(queries("bench")["sizes"]).fetchall())
         if arguments.plans:
@@ -107,7 +115,7 @@ def measure(arguments: argparse.Namespace) -> Report:
             "days": arguments.days,
             "raw_gpus": arguments.raw_gpus,
             "asks": arguments.asks,
-            "events": _events(shape),
+            "events": events_of(shape),
             "table_mebibytes": sizes,
         },
         stack=stack,
@@ -155,60 +163,6 @@ def _window(name: str, end: datetime) -> dict[str, float]:
         "rollup_s": window.rollup_s,
         "spread_s": window.spread_s,
     }
-
-
-def _events(shape: Shape) -> int:
-    return round(shape.gpus_made * EVENTS_PER_GPU_DAY * EVENT_DAYS)
-
-
-def _make_young(
-    rows: FleetRows,
-    connection: Connection,
-    arguments: argparse.Namespace,
-    progress: Progress,
-    end: datetime,
-    *,
-    tier: str,
-) -> None:
-    """Make the places, the first day of rollups, the events and the raw samples."""
-    progress.say("making places")
-    rows.make_places()
-    progress.say(f"making rollups: day 1 of {arguments.days}")
-    rows.make_rollups(end - timedelta(days=1), end)
-    rows.make_events(end - timedelta(days=EVENT_DAYS), end, _events(rows.shape))
-    progress.say("making raw samples")
-    start = end - timedelta(hours=RAW_HOURS)
-    if tier == "postgres":
-        _make_partitions(connection, "samples", timedelta(hours=1), start, end)
-    rows.make_samples(start, end, arguments.raw_gpus)
-    maintenance.index_closed(connection, Tier(tier), round(end.timestamp() * 1e6))
-    while tier == "timescale" and (chunk := recompression.next_due(connection)):
-        recompression.make_anew(connection, chunk)
-    connection.execute("vacuum analyze")
-    _make_gpu_rollups(rows, connection, arguments, tier, start)
-
-
-def _make_gpu_rollups(
-    rows: FleetRows,
-    connection: Connection,
-    arguments: argparse.Namespace,
-    tier: str,
-    start: datetime,
-) -> None:
-    end = start + timedelta(days=1)
-    if tier == "postgres":
-        _make_partitions(connection, "gpu_rollup_1m", timedelta(days=1), start, end)
-    rows.make_gpu_rollups(start, end, arguments.raw_gpus)
-
-
-def _make_partitions(
-    connection: Connection, parent: str, period: timedelta, start: datetime, end: datetime
-) -> None:
-    statement = queries("collector_maintenance")["make_partition"]
-    at = compaction.EPOCH + (start - compaction.EPOCH) // period * period
-    while at <= end:
-        connection.execute(statement, {"parent": parent, "starts_at": at, "ends_at": at + period})
-        at += period
 
 
 def _ask_all(

@@ -530,3 +530,12 @@ join hosts h using (host_id)
 where h.host = 'node-000002'
 order by a.gpu_id
 limit 1;
+
+-- name: made
+-- What an earlier run has made: accelerators, days of rollups, and when those end; nothing if none has.
+select
+    (select count(*) from accelerators)::integer,
+    round(extract(epoch from max(bucket) - min(bucket)) / 86400)::integer,
+    max(bucket) + interval '10 s'
+from facility_rollup_10s
+having count(*) > 0;
