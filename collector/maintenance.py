@@ -30,6 +30,8 @@ PARTITIONS_KNOWN_MAX = 100_000
 INDEX_AFTER = timedelta(minutes=5)
 # A board takes a third of a millisecond; 75,000 have their turn within a quarter of a day.
 BOARDS_AT_ONCE = 200
+# 27,500 hosts have their turn within two and a half hours.
+HOSTS_AT_ONCE = 200
 
 _QUERIES = sql.queries("collector_maintenance")
 
@@ -113,6 +115,13 @@ def count_stale_boards(connection: Connection, most: int = BOARDS_AT_ONCE) -> in
     """Count the faults of boards anew, as days have passed; return how many boards that were."""
     with translated("counting the faults of boards"):
         row = connection.execute(_QUERIES["count_stale_boards"], {"most": most}).fetchone()
+    return int(str(row[0])) if row else 0
+
+
+def count_stale_hosts(connection: Connection, most: int = HOSTS_AT_ONCE) -> int:
+    """Add up the faults of hosts anew, as days have passed; return how many hosts that were."""
+    with translated("adding up the faults of hosts"):
+        row = connection.execute(_QUERIES["count_stale_hosts"], {"most": most}).fetchone()
     return int(str(row[0])) if row else 0
 
 

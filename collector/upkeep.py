@@ -57,6 +57,7 @@ class Upkeep:
             (MOVE_EVERY_S, lambda c, _: compaction.move(c, tier)),
             (INDEX_EVERY_S, lambda c, now: maintenance.index_closed(c, tier, now)),
             (COUNT_EVERY_S, lambda c, _: maintenance.count_stale_boards(c)),
+            (COUNT_EVERY_S, lambda c, _: maintenance.count_stale_hosts(c)),
             (DROP_OLD_EVERY_S, lambda c, now: maintenance.drop_old(c, tier, settings, now)),
         ]
         self._hands.append(Hand("upkeep", url, clock, tasks, STATEMENT_TIMEOUT_S))

@@ -156,3 +156,7 @@ where reported_at < now() - interval '1 day';
 -- name: count_stale_boards
 -- Boards that were not counted for a day, a few at a time.
 select count_stale_boards(%(most)s);
+
+-- name: count_stale_hosts
+-- Hosts whose days were not added up for a day, a few at a time.
+select count_stale_hosts(%(most)s);

@@ -52,6 +52,7 @@ where gpu_id = any(%(gpu_ids)s);
 -- accelerator are one fault. Whole days are counted already (`host_faults`); what lies before and
 -- after them is counted here. A day is whole if the three minutes before it are in the span too. Times
 -- are computed first: what the view of events lets into its index is comparisons and no arithmetic.
+-- In a span of weeks hosts are gone through from those on that can have the most.
 with days as (
     select
         to_timestamp(%(start_s)s) as starts_at,
@@ -61,7 +62,9 @@ with days as (
             to_timestamp(%(start_s)s) + interval '3 minutes' + interval '1 day' - interval '1 us',
             'epoch'::timestamptz
         ) as first_day,
-        date_bin('1 day', to_timestamp(%(end_s)s), 'epoch'::timestamptz) as end_day
+        date_bin('1 day', to_timestamp(%(end_s)s), 'epoch'::timestamptz) as end_day,
+        %(end_s)s - %(start_s)s > 14 * 86400
+            and to_timestamp(%(start_s)s) >= now() - interval '31 days' as is_long
 ),
 span as materialized (
     select
@@ -70,25 +73,29 @@ span as materialized (
         first_day,
         end_day,
         least(ends_at, first_day) as before_ends_at,
-        greatest(first_day, end_day - interval '3 minutes') as after_starts_at
+        greatest(first_day, end_day - interval '3 minutes') as after_starts_at,
+        is_long
     from days
+),
+short as materialized (
+    select *
+    from span
+    where not is_long
 ),
 told as (
     select
         e.host_id,
-        e.gpu_id,
-        fault_name(e.kind, e.code) as kind,
         e.time,
         e.time - lag(e.time) over (partition by e.host_id, e.gpu_id order by e.time) as pause
-    from span s
+    from short s
     cross join lateral (
-        select *
+        select host_id, gpu_id, time
         from events
         where time >= s.starts_at
             and time < s.before_ends_at
             and is_fault(kind)
         union all
-        select *
+        select host_id, gpu_id, time
         from events
         where time >= s.after_starts_at
             and time < s.ends_at
@@ -98,17 +105,14 @@ told as (
 edges as (
     select
         t.host_id,
-        count(*) filter (where t.pause is null or t.pause > interval '3 minutes') as faults,
-        max(t.time) as newest,
-        array_agg(distinct t.gpu_id) as gpu_ids,
-        array_agg(distinct t.kind) as kinds
+        (count(*) filter (where t.pause is null or t.pause > interval '3 minutes'))::integer as faults,
+        max(t.time) as newest
     from told t
-    cross join span s
-    where t.time < s.first_day
-        or t.time >= s.end_day
+    where t.time < (select first_day from short)
+        or t.time >= (select end_day from short)
     group by 1
 ),
-worst as (
+added as (
     select
         host_id,
         sum(faults) as faults,
@@ -116,8 +120,8 @@ worst as (
     from (
         select host_id, faults, newest
         from host_faults
-        where bucket >= (select first_day from span)
-            and bucket < (select end_day from span)
+        where bucket >= (select first_day from short)
+            and bucket < (select end_day from short)
             and (%(facility_id)s::integer is null or facility_id = %(facility_id)s::integer)
         union all
         select e.host_id, e.faults, e.newest
@@ -132,6 +136,17 @@ worst as (
     group by 1
     order by 2 desc, 3 desc
     limit 15
+),
+worst as (
+    select host_id, faults, newest
+    from added
+    union all
+    select w.host_id, w.faults, w.newest
+    from span s
+    cross join lateral worst_hosts(
+        s.starts_at, s.ends_at, %(facility_id)s::integer, %(rack_ids)s::integer[], 15
+    ) w
+    where s.is_long
 )
 select
     h.facility_id,
@@ -147,17 +162,31 @@ cross join lateral (
         count(distinct gpu_id)::int as accelerators,
         array_agg(distinct kind) filter (where kind is not null) as what
     from (
-        select gpu_ids, kinds
-        from host_faults
-        where host_id = w.host_id
-            and bucket >= (select first_day from span)
-            and bucket < (select end_day from span)
+        select u.gpu_id, u.kind
+        from host_faults f
+        cross join lateral unnest(f.gpu_ids, f.kinds) as u (gpu_id, kind)
+        where f.host_id = w.host_id
+            and f.bucket >= (select first_day from span)
+            and f.bucket < (select end_day from span)
         union all
-        select gpu_ids, kinds
-        from edges
-        where host_id = w.host_id
+        select e.gpu_id, fault_name(e.kind, e.code)
+        from span s
+        cross join lateral (
+            select gpu_id, kind, code
+            from events
+            where host_id = w.host_id
+                and time >= s.starts_at
+                and time < s.before_ends_at
+                and is_fault(kind)
+            union all
+            select gpu_id, kind, code
+            from events
+            where host_id = w.host_id
+                and time >= greatest(s.first_day, s.end_day)
+                and time < s.ends_at
+                and is_fault(kind)
+        ) e
     ) part
-    cross join lateral unnest(part.gpu_ids, part.kinds) as u (gpu_id, kind)
 ) of_all
 order by faults desc, newest_s desc;
 

@@ -1,16 +1,19 @@
 """Faults by host and day: what the list of worst hosts says is what the events say."""
 
 import random
+import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 
+from collector.maintenance import count_stale_hosts
 from sql import queries
 from telemetry.records import Event, EventKind
 from telemetry.streams import Stream
-from tests.fix_collector import NOW_US, FakeHost, S, Shelf
+from tests.fix_collector import NOW_US, FakeHost, FixedClock, S, Shelf
 
 DAY_US = 86_400 * S
 MIDNIGHT_US = NOW_US // DAY_US * DAY_US - 5 * DAY_US
@@ -37,6 +40,21 @@ def told(chance: random.Random, hosts: list[FakeHost], count: int) -> list[Told]
         uuid = chance.choice(host.uuids) if of_one else b""
         found.append((host.name, Event(time_us=time_us, kind=kind, accelerator=uuid, code=code)))
     return found
+
+
+def store_late(
+    chance: random.Random, shelf: Shelf, events: list[Told], hosts: list[FakeHost]
+) -> None:
+    """Store what was told in small batches, of which no host's are in the order of time."""
+    waiting = list(events)
+    while waiting:
+        batch = []
+        for _ in range(chance.randrange(1, 5)):
+            host = chance.choice(hosts)
+            own = [event for name, event in waiting if name == host.name][: chance.randrange(1, 6)]
+            waiting = [entry for entry in waiting if entry[1] not in own or entry[0] != host.name]
+            batch.append(host.events(*own))
+        shelf.store(Stream.EVENTS, *batch)
 
 
 def counted(events: list[Told], start_us: int, end_us: int) -> dict[str, tuple[Any, ...]]:
@@ -78,15 +96,7 @@ def test_late_and_repeated_events_are_counted_as_if_they_had_come_in_order(
     chance = random.Random(seed)
     hosts = [FakeHost(name=f"node-{n}") for n in range(5)]
     events = told(chance, hosts, 300)
-    waiting = list(events)
-    while waiting:
-        batch = []
-        for _ in range(chance.randrange(1, 5)):
-            host = chance.choice(hosts)
-            own = [event for name, event in waiting if name == host.name][: chance.randrange(1, 6)]
-            waiting = [entry for entry in waiting if entry[1] not in own or entry[0] != host.name]
-            batch.append(host.events(*own))
-        shelf.store(Stream.EVENTS, *batch)
+    store_late(chance, shelf, events, hosts)
     for _ in range(30):
         start_us = MIDNIGHT_US + chance.randrange(-DAY_US, 3 * DAY_US, 10 * S)
         if chance.random() < 0.5:  # close to where days meet
@@ -115,3 +125,65 @@ def test_the_list_is_of_the_place_that_is_asked_about(shelf: Shelf) -> None:
     assert set(listed(shelf, *span, facility_id=annex)) == {"b"}
     rack = shelf.one("select rack_id from hosts where host = 'a'")
     assert set(listed(shelf, *span, rack_ids=[rack])) == {"a"}
+
+
+def told_of_weeks(chance: random.Random, now_us: int, hosts: list[FakeHost]) -> list[Told]:
+    """Events of 40 days, the first hosts with the most, some of them around midnight."""
+    found = []
+    for _ in range(700):
+        host = hosts[int(len(hosts) * chance.random() ** 2)]
+        at = now_us - chance.randrange(40) * DAY_US - chance.choice((0, 3600, 40_000)) * S
+        if chance.random() < 0.3:
+            at = at // DAY_US * DAY_US
+        at -= chance.randrange(0, AROUND_US, 10 * S)
+        kind = chance.choice((EventKind.GPU_LOST, EventKind.DRIVER_HUNG, EventKind.GPU_BACK))
+        uuid = b"" if kind is EventKind.DRIVER_HUNG else chance.choice(host.uuids)
+        found.append((host.name, Event(time_us=at, kind=kind, accelerator=uuid)))
+    return found
+
+
+def worst_of(events: list[Told], start_us: int, end_us: int) -> list[tuple[int, float]]:
+    """Faults and the newest of the hosts that a list of weeks shows."""
+    rows = [(row[0], row[3]) for row in counted(events, start_us, end_us).values()]
+    return sorted(rows, reverse=True)[:15]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_worst_of_weeks_are_found_however_late_events_come(
+    shelf: Shelf, fixed_clock: FixedClock, seed: int
+) -> None:
+    chance = random.Random(seed)
+    fixed_clock.time_us = now_us = time.time_ns() // 1000 // S * S
+    hosts = [FakeHost(name=f"node-{n}") for n in range(40)]
+    events = told_of_weeks(chance, now_us, hosts)
+    store_late(chance, shelf, events, hosts)
+
+    def agree() -> None:
+        for _ in range(12):
+            start_us = now_us - chance.randrange(15 * DAY_US, 31 * DAY_US - 600 * S, 10 * S)
+            if chance.random() < 0.5:  # as a fault goes on around midnight
+                start_us = start_us // DAY_US * DAY_US + chance.randrange(-200, 200, 10) * S
+            start_us = max(start_us, now_us - 31 * DAY_US + 600 * S)
+            end_us = chance.choice((now_us, now_us - 3600 * S, start_us + 14 * DAY_US + 10 * S))
+            rows = listed(shelf, start_us, end_us)
+            everybody = counted(events, start_us, end_us)
+            assert [(row[0], row[3]) for row in rows.values()] == worst_of(events, start_us, end_us)
+            assert all(everybody[host] == row for host, row in rows.items())
+
+    agree()
+    bounds = "select * from host_fault_bounds order by host_id"
+    before = shelf.rows(bounds)
+    shelf.replay()
+    assert shelf.rows(bounds) == before
+    with psycopg.connect(shelf.url) as connection:  # a day later
+        connection.execute("update host_fault_bounds set counted_at = now() - interval '2 days'")
+        # Of days that have passed.
+        connection.execute("update host_fault_bounds set faults = faults + 5")
+    while count_stale_hosts(shelf.connection, 7):
+        pass
+    tight = "select host_id, faults::int, newest from host_fault_bounds order by host_id"
+    assert shelf.rows(tight) == shelf.rows(
+        "select host_id, sum(faults)::int, max(newest) from host_faults"
+        " where bucket >= now() - interval '33 days' group by host_id order by host_id"
+    )
+    agree()
