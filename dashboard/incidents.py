@@ -1,9 +1,11 @@
-"""Open incidents, as several pages show them: read once, counted, and told as sentences.
+"""Incidents, as several pages show them: open ones read once, counted, and told as sentences.
 
-Owns the reading and the markup. The alerts program owns what an incident is. Its tables may be
-empty or, before its first migration, absent: then nothing is claimed.
+Owns the reading, the markup, and what of a sentence is shown beside its place. The alerts program
+owns what an incident is. Its tables may be empty or, before its first migration, absent: then
+nothing is claimed.
 """
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -11,12 +13,15 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard import elements
+from dashboard.places import Facility
 from dashboard.sources import Sources
 from dashboard.view import View
-from dashboard.wording import plural
+from dashboard.wording import number, plural
 
 GOOD_FOR_S = 2.0
 SHOWN_MAX = 8
+# Hall, row, rack and tray may stand between a facility and a host.
+BETWEEN_MAX = 4
 
 
 async def opened(sources: Sources) -> list[Any] | None:
@@ -62,23 +67,70 @@ def listing(view: View, rows: list[Any] | None, sources: Sources) -> Component:
         )
     if not rows:
         return elements.well("No open incident.")
-    names = {f.facility_id: (f.title, f.slug) for f in sources.picture.facilities}
-    shown = [_sentence(view, row, names) for row in rows[:SHOWN_MAX]]
+    facilities = {f.facility_id: f for f in sources.picture.facilities}
+    shown = [_sentence(view, row, facilities) for row in rows[:SHOWN_MAX]]
     if len(rows) > SHOWN_MAX:
         words = f"and {plural(len(rows) - SHOWN_MAX, 'more incident')}"
         shown.append(dcc.Link(words, href=view.elsewhere("/alerts"), className="more"))
     return html.Div(shown, className="incidents")
 
 
-def _sentence(view: View, row: Any, names: dict[int, tuple[str, str]]) -> Component:
-    title, slug = names.get(row.facility_id, ("whole fleet", ""))
-    where = dcc.Link(title, href=view.elsewhere("/facility", facility=slug)) if slug else title
+def said(row: Any, facility: Facility | None) -> tuple[str, str]:
+    """Return an incident's title, counted, and its sentence, for where its place stands beside it.
+
+    The alerts program writes sentences for a pager, so each says how many there are of what in
+    which facility, and the whole way to the host. What is not written so is told as it is.
+    """
+    title, text = str(row.title), str(row.summary)
+    name = "" if facility is None else str(facility.row.facility)
+    where = f"(?: in {re.escape(name)})?" if name else ""
+    if counted := re.match(rf"([\d,]+) {re.escape(title)}{where}, first ", text):
+        title = f"{number(int(counted[1].replace(',', '')))} {title}"
+        text = f"first: {text[counted.end() :]}"
+    return title, from_host(text, facility)
+
+
+def from_host(text: str, facility: Facility | None) -> str:
+    """Return a sentence whose places begin with the host, not with what the host stands in."""
+    if facility is None:
+        return text
+    name = re.escape(str(facility.row.facility))
+    between = rf"(?:[^/:;,]{{1,60}}? / ){{0,{BETWEEN_MAX}}}"
+    return re.sub(rf"(?<![^\s]){name} / {between}", "", text)
+
+
+def of_place(row: Any, facility: Facility | None) -> str:
+    """Return what an alert says of its place, which stands beside it."""
+    told = from_host(str(row.summary), facility)
+    gpu = "" if row.index is None else f" GPU {row.index}"
+    place = f"{row.host}{gpu}" if row.host else ""
+    rest = told.removeprefix(place).lstrip(": ")
+    # A name may go on where the place ends: `host-1` in `host-12 is silent`.
+    return rest if place and told.startswith((f"{place} ", f"{place}:")) and rest else told
+
+
+def what(view: View, row: Any, facility: Facility | None, href: str) -> Component:
+    """Return an incident's title, which leads to it, above its place and its sentence."""
+    title, text = said(row, facility)
+    where: Any = "whole fleet"
+    if facility is not None:
+        at = view.elsewhere("/facility", facility=facility.slug)
+        where = dcc.Link(facility.title, href=at)
+    return html.Div(
+        [
+            html.B(dcc.Link(title, href=href)),
+            html.Small([where, " · ", text], title=row.summary),
+        ],
+        className="what",
+    )
+
+
+def _sentence(view: View, row: Any, facilities: dict[int, Facility]) -> Component:
+    href = view.elsewhere("/alerts", incident=str(row.incident_id))
     return html.Div(
         [
             html.I(className=f"mark {row.severity}", title=row.severity),
-            html.Div(
-                [html.B(row.title), html.Small([where, " · ", row.summary])], className="what"
-            ),
+            what(view, row, facilities.get(row.facility_id), href),
             html.Div([elements.since(row.opened_s)], className="when"),
             html.Div(
                 [

@@ -11,7 +11,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import elements, maps
+from dashboard import elements, incidents, maps
 from dashboard.charts.conditions import Look, reason_words
 from dashboard.charts.facility import HEADROOM_LOW, HEADROOM_SPENT, event_tone, event_words
 from dashboard.charts.health import RECOVERY_ACTIONS
@@ -173,23 +173,27 @@ def state_of(sources: Sources, seat: int) -> State:
     return State(int(sources.picture.states(sources.now_s)[seat]))
 
 
-def open_alerts(view: View, alerts: Sequence[Any]) -> Component | None:
+def open_alerts(
+    view: View, picture: Picture, host: Host, alerts: Sequence[Any]
+) -> Component | None:
     """Return the alerts that are open, as sentences with what to do; nothing where none is."""
     rows = [row for row in alerts if row.state != "resolved"]
     if not rows:
         return None
-    return html.Div([_alert(view, row) for row in rows[:4]], className="incidents detail-alerts")
+    facility = facility_of(picture, host.facility_id)
+    return html.Div(
+        [_alert(view, row, facility) for row in rows[:4]], className="incidents detail-alerts"
+    )
 
 
-def _alert(view: View, row: Any) -> Component:
+def _alert(view: View, row: Any, facility: Facility) -> Component:
     href = view.elsewhere("/alerts", incident=str(row.incident_id))
+    text = incidents.from_host(str(row.summary), facility)
     muted = "silenced" if row.silenced_by else "explained by another" if row.inhibited_by else ""
     return html.Div(
         [
             html.I(className=f"mark {row.severity}", title=row.severity),
-            html.Div(
-                [html.B(dcc.Link(row.summary, href=href)), html.Small(row.action)], className="what"
-            ),
+            html.Div([html.B(dcc.Link(text, href=href)), html.Small(row.action)], className="what"),
             html.Div(elements.since(row.started_s), className="when"),
             html.Div([html.Span(row.state), html.Small(muted or row.severity)], className="who"),
         ],

@@ -347,8 +347,9 @@ class Detail:
         db.execute(
             "insert into incidents (rule, group_key, facility_id, title, severity, state, summary,"
             " firing_count, alerts_count, muted_count, flapping, opened_at, resolved_at,"
-            " updated_at) select 'fatal_xid', 'r' || n, %s, 'Xid 119 on one GPU', 'critical',"
-            " 'resolved', 'memphis-1-017-04 GPU 0: GSP timeout', 0, 1, 0, n = 2, %s, %s, %s"
+            " updated_at) select 'fatal_xid', 'r' || n, %s, 'accelerators with a fatal Xid',"
+            " 'critical', 'resolved', 'memphis-1 / B / 03 / B03-02 / memphis-1-017-04 GPU 0: Xid"
+            " 119: GSP timeout', 0, 1, 0, n = 2, %s, %s, %s"
             " from generate_series(1, 3) n",
             (big.facility_id, _time(now_s - 2900), _time(now_s - 1100), _time(now_s - 1100)),
         )
@@ -368,8 +369,9 @@ class Detail:
                     " where alert_id = %s",
                     (big.host_ids[host], big.gpu_ids[host][gpu],
                      json.dumps({"facility": "memphis-1", "host": name, "gpu_index": gpu}),
-                     f"{name} GPU {gpu} " + ("is lost" if rule == "gpu_lost" else
-                                             "is slowed by heat, 0 °C left"),
+                     f"memphis-1 / B / 03 / B03-02 / {name} GPU {gpu} "
+                     + ("no longer answers its driver" if rule == "gpu_lost" else
+                        "is too hot: 87 °C, headroom 0 °C, slowed down by its hardware"),
                      alert_id),
                 )  # fmt: skip
         db.execute(

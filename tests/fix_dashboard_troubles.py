@@ -9,6 +9,12 @@ from typing import Any
 
 import psycopg
 
+# In the alerts program's words: where the hosts stand that are too hot, and what it says of some.
+RACK = "memphis-1 / B / 03 / B03-02"
+TOO_HOT = "GPU 0 is too hot: 87 °C, headroom 0 °C, slowed down by its hardware"
+LOST = "GPU 0 no longer answers its driver"
+GROWING = "train-large (slurm) at memphis-1 grew from 310 to 541 GPUs waiting in half an hour"
+
 
 class Troubles:
     """Writes what the collector and the alerts program would write about trouble."""
@@ -91,16 +97,16 @@ class Troubles:
             [moment(now_s - ago) for ago in (80_000, 1, 1)],
         )
         for rule, site, severity, state, ago_s, count, title, summary in (
-            ("gpu_thermal", "memphis-1", "critical", "firing", 260, 64,
-             "64 GPUs of one rack are slowed by heat", "hall B, row 03: 64 of 64 GPUs, 0 °C left"),
-            ("gpu_lost", "memphis-1", "critical", "firing", 250, 3,
-             "3 GPUs lost", "the newest: memphis-1-003-07 GPU 3, Xid 79"),
-            ("backlog_growing", "memphis-1", "warning", "acknowledged", 4300, 1,
-             "Backlog grows faster than it drains", "train-large: +31 GPUs an hour"),
-            ("facility_silent", "dublin-1", "critical", "firing", 230, 1,
-             "No data from Dublin 1", "32 of 32 hosts silent; agents spool, nothing lost so far"),
-            ("host_silent", "texas-2", "info", "firing", 380, 1,
-             "One host silent", "texas-2-015-00 for 6 m"),
+            ("gpu_thermal", "memphis-1", "critical", "firing", 260, 64, "accelerators too hot",
+             f"64 accelerators too hot in memphis-1, first {RACK} / memphis-1-017-00 {TOO_HOT}"),
+            ("gpu_lost", "memphis-1", "critical", "firing", 250, 3, "accelerators lost",
+             f"3 accelerators lost in memphis-1, first {RACK} / memphis-1-017-04 {LOST}"),
+            ("backlog_growing", "memphis-1", "warning", "acknowledged", 4300, 1, "queues growing",
+             GROWING),
+            ("facility_silent", "dublin-1", "critical", "firing", 230, 1, "facilities silent",
+             "dublin-1 is silent: 32 of 32 hosts send nothing"),
+            ("host_silent", "texas-2", "info", "firing", 380, 1, "hosts silent",
+             "texas-2 / A / 02 / A02-08 / texas-2-015-00 has been silent for 6m"),
         ):  # fmt: skip
             incident = one_value(
                 db,

@@ -137,9 +137,9 @@ def _incidents(view: View, sources: Sources, opened: list[Any], *, never: bool) 
         )
     if not opened:
         return elements.well("No open incident.")
-    names = {f.facility_id: (f.title, f.slug) for f in sources.picture.facilities}
+    facilities = {f.facility_id: f for f in sources.picture.facilities}
     return html.Div(
-        [incident.sentence(view, row, names) for row in opened], className="incidents one"
+        [incident.sentence(view, row, facilities) for row in opened], className="incidents one"
     )
 
 

@@ -130,7 +130,7 @@ async def render(view: View, sources: Sources) -> Slots:
             )
         },
         "gpu-tiles": {"children": board.tiles(sources, host, at, who, told)},
-        "gpu-alerts": {"children": seat.open_alerts(view, alerts)},
+        "gpu-alerts": {"children": seat.open_alerts(view, picture, host, alerts)},
         "gpu-lanes": {"figure": drawn[0]},
         "gpu-legend": {"children": drawn[1]},
         "gpu-told": {"children": drawn[2]},

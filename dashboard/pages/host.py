@@ -122,7 +122,7 @@ async def render(view: View, sources: Sources) -> Slots:
         "host-switch": {"children": _siblings(view, sources, host)},
         "host-note": {"children": past.notes(window.note, found.trouble)},
         "host-tiles": {"children": _tiles(sources, host, known)},
-        "host-alerts": {"children": seat.open_alerts(view, alerts)},
+        "host-alerts": {"children": seat.open_alerts(view, picture, host, alerts)},
         "host-lanes": {"figure": drawn[0]},
         "host-legend": {"children": drawn[1]},
         "host-told": {"children": drawn[2]},

@@ -10,9 +10,10 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import acts, elements, past, seat, shell
+from dashboard import acts, elements, incidents, past, seat, shell
 from dashboard.charts import alerts as charts
 from dashboard.charts import lanes
+from dashboard.places import Facility
 from dashboard.sources import Slots, Sources
 from dashboard.view import STEPS_S, View, Window
 from dashboard.wording import DASH, plural, with_unit
@@ -69,11 +70,14 @@ async def render(view: View, sources: Sources) -> Slots:
     alerts, steps = found.of("alerts"), found.of("transitions")
     names = {alert.alert_id: _short(alert) for alert in alerts}
     window = _window(row, steps, sources.now_s)
+    facility = next(
+        (f for f in sources.picture.facilities if f.facility_id == row.facility_id), None
+    )
     drawn = charts.alert_lives(window, alerts, steps, list(names.values()))
     return {
-        "incident-title": {"children": _title(view, row)},
+        "incident-title": {"children": _title(view, row, facility)},
         "incident-tiles": {"children": _tiles(row)},
-        "incident-what": {"children": _what(row, sources)},
+        "incident-what": {"children": _what(row, facility)},
         "incident-lanes": {"figure": lanes.figure(window, drawn, alone=True) if drawn else None},
         "incident-legend": {"children": seat.looks_legend(lanes.shown_looks(drawn))},
         "incident-notes": {"children": _notes(found.of("notes"))},
@@ -111,9 +115,10 @@ def _window(row: Any, steps: Sequence[Any], now_s: float) -> Window:
     return past.steady(Window(start_s - room, last, step_s, live=row.resolved_s is None))
 
 
-def _title(view: View, row: Any) -> Component:
+def _title(view: View, row: Any, facility: Facility | None) -> Component:
+    title, _ = incidents.said(row, facility)
     back = dcc.Link("Alerts", href=view.elsewhere("/alerts"))
-    return html.Span([back, html.I(className="crumb"), html.Span(row.title)], className="crumbs")
+    return html.Span([back, html.I(className="crumb"), html.Span(title)], className="crumbs")
 
 
 def _tiles(row: Any) -> list[Component]:
@@ -137,11 +142,8 @@ def _tiles(row: Any) -> list[Component]:
     ]  # fmt: skip
 
 
-def _what(row: Any, sources: Sources) -> Component:
-    place = next(
-        (f.title for f in sources.picture.facilities if f.facility_id == row.facility_id),
-        "whole fleet",
-    )
+def _what(row: Any, facility: Facility | None) -> Component:
+    place = "whole fleet" if facility is None else facility.title
     rule = row.rule.replace("_", " ")
     facts = [
         ("Where", place),
@@ -153,10 +155,8 @@ def _what(row: Any, sources: Sources) -> Component:
     return seat.fact_list([fact for fact in facts if fact[1]], "incident-facts")
 
 
-def sentence(view: View, row: Any, names: Mapping[int, tuple[str, str]]) -> Component:
+def sentence(view: View, row: Any, facilities: Mapping[int, Facility]) -> Component:
     """Return an incident as a sentence: what, where, for how long, and who has it."""
-    title, slug = names.get(row.facility_id, ("whole fleet", ""))
-    where = dcc.Link(title, href=view.elsewhere("/facility", facility=slug)) if slug else title
     href = view.elsewhere("/alerts", incident=str(row.incident_id))
     parts = [plural(row.firing_count, "alert")]
     parts += [f"{row.muted_count} muted"] if row.muted_count else []
@@ -165,13 +165,7 @@ def sentence(view: View, row: Any, names: Mapping[int, tuple[str, str]]) -> Comp
     return html.Div(
         [
             html.I(className=f"mark {row.severity}", title=row.severity),
-            html.Div(
-                [
-                    html.B(dcc.Link(row.title, href=href)),
-                    html.Small([where, " · ", row.summary]),
-                ],
-                className="what",
-            ),
+            incidents.what(view, row, facilities.get(row.facility_id), href),
             html.Div(html.Small(told), className="told on-wide"),
             html.Div([elements.since(row.opened_s)], className="when"),
             html.Div(
@@ -192,13 +186,14 @@ def alert_table(view: View, sources: Sources, rows: Sequence[Any]) -> Component:
     shown = [
         [
             html.I(className=f"mark {row.severity}", title=row.severity),
-            _place(view, facilities.get(row.facility_id), row),
-            [row.summary, html.Small(row.action, className="below")],
+            _place(view, facility, row),
+            [incidents.of_place(row, facility), html.Small(row.action, className="below")],
             row.rule.replace("_", " "),
             [row.state, html.Small(_why_quiet(row), className="below")],
             elements.since(row.started_s),
         ]
         for row in rows
+        for facility in [facilities.get(row.facility_id)]
     ]
     columns = (
         ("Severity", "slim"), ("Where", ""), ("What, and what to do", "wide"), ("Rule", ""),

@@ -14,6 +14,7 @@ from dash.development.base_component import Component
 from dashboard import elements, incidents, maps, shell
 from dashboard.charts import series
 from dashboard.pages import facility_row, fleet
+from dashboard.places import Facility
 from dashboard.sources import Slots, Sources
 from dashboard.states import TROUBLED, State
 from dashboard.summary import Summary, age_limit_s, summarise
@@ -223,21 +224,24 @@ def _incidents(
 ) -> list[Component]:
     if not opened:
         return [incidents.listing(view, opened, sources)]
-    names = {f.facility_id: f.title for f in sources.picture.facilities}
-    shown: list[Component] = [
-        html.Div(
-            [
-                html.I(className=f"mark {row.severity}", title=row.severity),
-                html.B(row.title),
-                html.Small(f"{names.get(row.facility_id, 'whole fleet')} · {row.summary}"),
-                html.Span(row.state, className=f"incident-{row.state}"),
-                elements.since(row.opened_s),
-            ],
-            className="wall-incident",
-        )
-        for row in opened[:shown_max]
-    ]
+    facilities = {f.facility_id: f for f in sources.picture.facilities}
+    shown = [_incident(row, facilities.get(row.facility_id)) for row in opened[:shown_max]]
     if len(opened) > shown_max:
         more = plural(len(opened) - shown_max, "more incident")
         shown.append(html.Div(f"and {more}", className="wall-more"))
     return shown
+
+
+def _incident(row: Any, facility: Facility | None) -> Component:
+    title, text = incidents.said(row, facility)
+    where = "whole fleet" if facility is None else facility.title
+    return html.Div(
+        [
+            html.I(className=f"mark {row.severity}", title=row.severity),
+            html.B(title),
+            html.Small(f"{where} · {text}"),
+            html.Span(row.state, className=f"incident-{row.state}"),
+            elements.since(row.opened_s),
+        ],
+        className="wall-incident",
+    )

@@ -161,7 +161,7 @@ def test_alerts_show_incidents_first_and_who_was_told(
     expect(page.locator("#alerts-notices")).to_contain_text("Service Unavailable")
     expect(page.locator("#alerts-silences")).to_contain_text("b. person")
     expect(page.locator("#alerts-rules tbody tr").first).to_contain_text("failed")
-    page.get_by_role("link", name="3 GPUs lost").first.click()
+    page.get_by_role("link", name="3 accelerators lost").first.click()
     expect(page.locator("#incident-alerts tbody tr")).to_have_count(3)
     expect(page.locator("#incident-steps")).to_contain_text("pending to firing")
     expect(page.locator("#incident-notices")).to_contain_text("sent")
@@ -176,7 +176,7 @@ def test_the_link_of_a_notice_about_one_alert_leads_to_its_incident(
         row = db.execute("select max(alert_id) from alerts where rule = 'gpu_lost'").fetchone()
     assert row is not None
     page = visit(f"/alerts?alert={row[0]}")
-    expect(page.locator("#incident-title")).to_contain_text("3 GPUs lost")
+    expect(page.locator("#incident-title")).to_contain_text("3 accelerators lost")
 
 
 def test_what_is_not_there_is_said(visit: Visit, console_errors: list[str]) -> None:
