@@ -20,6 +20,8 @@ TICK_FORMATS = [
     {"dtickrange": [60_000, DAY_MS - 1], "value": "%H:%M\n%b %-d"},
 ]
 TICKS = {"ticks": "outside", "ticklen": 4, "tickcolor": "@hair"}
+# Ticks that nobody sees keep labels as far from an axis without a line as those with one.
+CLEAR_TICKS = {**TICKS, "tickcolor": "@clear"}
 
 
 def plain(text: str) -> str:

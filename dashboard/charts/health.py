@@ -149,8 +149,6 @@ def _layout(window: Window, shown: Sequence[Kind]) -> dict[str, Any]:
             "gridcolor": "@grid",
             "zeroline": False,
             "fixedrange": True,
-            "ticks": "outside",
-            "ticklen": 4,
-            "tickcolor": "@clear",
+            **frame.CLEAR_TICKS,
         },
     }

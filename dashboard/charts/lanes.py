@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.charts import frame
+from dashboard.charts import frame, names
 from dashboard.charts.conditions import LOOKS, Condition, Interval, Look
 from dashboard.charts.frame import MARGIN_PX, plain
 from dashboard.charts.timeline import Figure
@@ -174,7 +174,7 @@ def figure(window: Window, lanes: Sequence[Lane], *, alone: bool = False) -> Fig
         found = [(lane, s) for lane in lanes for s in lane.segments if s.look == look]
         data.append(_trace(window, order, look, found[-SEGMENTS_MAX:]))
     notes = [
-        _name(window, order[lane.name], segment)
+        _name(window, order[lane.name], lane, segment)
         for lane in lanes
         for segment in lane.segments
         if segment.text and not segment.label
@@ -249,23 +249,12 @@ def _told(lane: Lane, segment: Segment) -> str:
     )
 
 
-def _name(window: Window, row: _Row, segment: Segment) -> dict[str, Any]:
-    """Write a stretch's name from the edge from which there is more room in the window."""
-    start_s, end_s = max(segment.start_s, window.start_s), min(segment.end_s, window.end_s)
-    late = end_s - window.start_s > window.end_s - start_s
-    at = end_s if late else start_s
-    return {
-        "text": plain(segment.text),
-        "x": at * 1000,
-        "y": row.middle_px,
-        "xref": "x",
-        "yref": "y",
-        "xanchor": "right" if late else "left",
-        "yanchor": "middle",
-        "showarrow": False,
-        "xshift": -4 if late else 4,
-        "font": {"size": 11, "color": "@text"},
-    }
+def _name(window: Window, row: _Row, lane: Lane, segment: Segment) -> dict[str, Any]:
+    before = [s.end_s for s in lane.segments if s.end_s <= segment.start_s]
+    after = [s.start_s for s in lane.segments if s.start_s >= segment.end_s]
+    free_s = (max([window.start_s, *before]), min([window.end_s, *after]))
+    stretch_s = (max(segment.start_s, window.start_s), min(segment.end_s, window.end_s))
+    return names.note(window, stretch_s, free_s, segment.text, row.middle_px)
 
 
 def _layout(
@@ -287,9 +276,7 @@ def _layout(
             "fixedrange": True,
             "showgrid": False,
             "zeroline": False,
-            "ticks": "outside",
-            "ticklen": 4,
-            "tickcolor": "@clear",
+            **frame.CLEAR_TICKS,
         },
         "annotations": notes,
         # A label that does not fit in its stretch is left out, and not made small.

@@ -173,6 +173,26 @@ def test_a_name_is_written_from_the_edge_that_leaves_it_more_room() -> None:
     ]  # fmt: skip
 
 
+def test_a_name_stands_beside_a_stretch_that_is_too_short_for_it() -> None:
+    look, text = LOOKS[Condition.HEAT], "accelerators lost · Memphis 1"  # a fifth of the window
+    at_end, at_start, long = (1180, 1200), (1000, 1010), (1100, 1200)
+    shown = [Lane(text, [Segment(*span, look, text=text)]) for span in (at_end, at_start, long)]
+    notes = lanes.figure(WINDOW, shown)["layout"]["annotations"]
+    assert [(note["x"], note["xanchor"], note["xshift"]) for note in notes] == [
+        (1_180_000, "right", -4), (1_010_000, "left", 4), (1_200_000, "right", -4),
+    ]  # fmt: skip
+
+
+def test_a_name_does_not_stand_over_what_comes_next_in_its_lane() -> None:
+    look, text = LOOKS[Condition.HEAT], "memphis-1-003-07 GPU 3"
+    first, then = Segment(1002, 1010, look, text=text), Segment(1010, 1200, look)
+    [note] = lanes.figure(WINDOW, [Lane("x", [first, then])])["layout"]["annotations"]
+    assert (note["x"], note["xanchor"]) == (1_002_000, "left")
+    crowded = [Segment(1180, 1200, look, text=text), Segment(1000, 1170, look)]
+    [note] = lanes.figure(WINDOW, [Lane("x", crowded)])["layout"]["annotations"]
+    assert (note["x"], note["xanchor"]) == (1_200_000, "right")
+
+
 def test_lanes_that_stand_alone_have_times_below_them() -> None:
     shown = [Lane("x", [Segment(1000, 1100, LOOKS[Condition.HEAT])])]
     above, alone = (lanes.figure(WINDOW, shown, alone=word)["layout"] for word in (False, True))
