@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dashboard.picture import Picture
 from dashboard.places import Rack
 from dashboard.view import View
-from dashboard.wording import number, plural
+from dashboard.wording import plural
 
 PARTS_MAX = 40
 
@@ -52,7 +52,7 @@ def notice(view: View, found: list[Rack] | None) -> Component | None:
     if found is None:
         return None
     gpus = sum(rack.seats.stop - rack.seats.start for rack in found)
-    words = f"{plural(len(found), 'rack')} chosen on the map, {number(gpus)} accelerators"
+    words = f"{plural(len(found), 'rack')} chosen on the map, {plural(gpus, 'accelerator')}"
     back = dcc.Link("change", href=view.elsewhere("/map", racks=view.get("racks")))
     return html.Div(
         [html.B(words), back, dcc.Link("show all", href=view.href(racks=None))],

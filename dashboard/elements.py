@@ -45,6 +45,12 @@ def tile(label: Content, value: Content, note: Content = "", tone: str = "") -> 
     )
 
 
+def counted(value: float | None, unit: str) -> Content:
+    """Return how many of what, the unit small behind the number and in the right number."""
+    shown = wording.brief(value)
+    return [shown, html.Small(f" {wording.unit_of(shown, unit)}")]
+
+
 def bar(parts: Sequence[tuple[int, State]], whole: int, label: str) -> Component:
     """Return a bar of counts by state; what is missing to the whole is drawn as absent."""
     pieces = [

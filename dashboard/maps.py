@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dashboard.picture import Picture
 from dashboard.places import Facility
 from dashboard.states import LABELS, SIGHTLESS, Codes, Floats, State
+from dashboard.wording import with_unit
 
 # Values of a signal are 0 … 200; then come the states that have no value, then two more.
 LEVELS = 200
@@ -155,7 +156,7 @@ def describe(picture: Picture, mosaic: Mosaic, cell: int, now_s: float) -> dict[
     for name in ("utilisation", "sm", "headroom", "temperature", "power"):
         value = float(signal_values(picture, name, now_s)[seat])
         if not np.isnan(value):
-            told[SIGNALS[name].label] = f"{value:.0f} {SIGNALS[name].unit}"
+            told[SIGNALS[name].label] = with_unit(value, SIGNALS[name].unit)
     time_s = picture.time_s[int(picture.host_of[seat])]
     return {
         "facility": facility.title,

@@ -10,13 +10,22 @@ from dashboard.charts.series import Drain
 
 DASH = "—"
 THIN = "\N{NARROW NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
+# What queues and their sources count, in the singular.
+SINGULARS = {
+    "GPUs": "GPU",
+    "jobs": "job",
+    "requests": "request",
+    "entries": "entry",
+    "messages": "message",
+}
 
 
-def number(value: float | None, digits: int = 0) -> str:
-    """Return a number with thin spaces between thousands."""
+def number(value: float | None, digits: int = 0, sign: str = "-") -> str:
+    """Return a number with thin spaces between thousands; with `+` as sign, growth has one too."""
     if value is None or math.isnan(value):
         return DASH
-    return f"{value:,.{digits}f}".replace(",", THIN)
+    return f"{value:{sign}z,.{digits}f}".replace(",", THIN).replace("-", MINUS)
 
 
 def brief(value: float | None) -> str:
@@ -26,10 +35,8 @@ def brief(value: float | None) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 9.9995 * size or (size > 1e3 and abs(value) >= size):
             scaled = value / size
-            return f"{scaled:.{0 if abs(scaled) >= 99.95 else 1}f}{THIN}{letter}"
-    if abs(value) < 10 and value != round(value):
-        return f"{value:.1f}"
-    return number(value)
+            return f"{number(scaled, 0 if abs(scaled) >= 99.95 else 1)}{THIN}{letter}"
+    return number(value, 1 if abs(value) < 10 and value != round(value) else 0)
 
 
 def share(part: float | None, whole: float | None, digits: int = 1) -> str:
@@ -42,7 +49,7 @@ def share(part: float | None, whole: float | None, digits: int = 1) -> str:
 def with_unit(value: float | None, unit: str, digits: int = 0) -> str:
     """Return a number and its unit; only a dash where there is no number."""
     text = number(value, digits)
-    return text if text == DASH or not unit else f"{text}{THIN}{unit}"
+    return text if text == DASH or not unit else f"{text}{THIN}{unit_of(text, unit)}"
 
 
 def watts(milliwatts: float | None) -> str:
@@ -99,8 +106,11 @@ def roughly(seconds: float) -> str:
     return f"{seconds:.0f}{THIN}s"
 
 
-def drain_words(size: float, trend: Drain | None) -> str:
-    """Say when a backlog will be gone, with the band of the estimate; or that it grows."""
+def drain_words(size: float, trend: Drain | None, unit: str = "") -> str:
+    """Say when a backlog will be gone, with the band of the estimate; or that it grows.
+
+    Its unit is needed where the size beside the words is told in another one, or in none.
+    """
     if size <= 0:
         return "nothing waits"
     if trend is None:
@@ -113,7 +123,9 @@ def drain_words(size: float, trend: Drain | None) -> str:
         return f"empty in {roughly(trend.seconds)}{band}"
     if trend.per_hour < 0.02 * size:
         return "steady, not draining"
-    return f"grows by {brief(trend.per_hour)} an hour"
+    growth = brief(trend.per_hour)
+    per_hour = f" {unit_of(growth, unit)}/h" if unit else " an hour"
+    return f"grows by {growth}{per_hour}"
 
 
 def moment(epoch_s: float | None) -> str:
@@ -131,3 +143,8 @@ def iso(epoch_s: float) -> str:
 def plural(count: float, one: str, many: str | None = None) -> str:
     """Return a count with its word in the right number."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def unit_of(shown: str, unit: str) -> str:
+    """Return a unit that is a word, as it stands behind a number that is shown: 1 job, 2 jobs."""
+    return SINGULARS.get(unit, unit) if shown.lstrip(f"+{MINUS}") == "1" else unit

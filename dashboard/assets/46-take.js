@@ -22,7 +22,7 @@
 
   const iso = (epoch_s) => new Date(Number(epoch_s) * 1000).toISOString();
 
-  // What a cell says: times as times, marks by their names, and no thin spaces inside numbers.
+  // What a cell says: times as times, marks by their names, and numbers as machines write them.
   function said(node) {
     if (node.nodeType === Node.TEXT_NODE) return node.data;
     if (node.dataset?.since) return ` ${iso(node.dataset.since)} `;
@@ -32,7 +32,7 @@
   }
 
   function plain(node) {
-    return said(node).replace(/(\d)\u202f(?=\d)/g, "$1").replace(/\s+/g, " ").replace("—", "").trim();
+    return said(node).replace(/(\d)\u202f(?=\d)/g, "$1").replace(/\u2212(?=\d)/g, "-").replace(/\s+/g, " ").replace("—", "").trim();
   }
 
   // A text of a chart as it is shown: tags are ours, and entities stand for what came from outside.
@@ -134,7 +134,7 @@
     save(blob, `fleetgauge-${name}-${stamp}.${kind}`);
   }
 
-  Object.assign(window.fleetgauge, { cell });
+  Object.assign(window.fleetgauge, { cell, plain });
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-take]");
     if (button) take(button.closest(".section"), button.dataset.take);

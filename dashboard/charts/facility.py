@@ -14,7 +14,7 @@ from dashboard.charts.series import Series
 from dashboard.charts.timeline import Figure, Line, Mark, Panel, Threshold, timeline
 from dashboard.summary import Summary
 from dashboard.view import Window
-from dashboard.wording import brief, watts, with_unit
+from dashboard.wording import brief, plural, unit_of, watts, with_unit
 
 HEADROOM_LOW = 10
 HEADROOM_SPENT = 3
@@ -110,7 +110,11 @@ def _heat(summary: Summary, grid: dict[str, Series], spread: dict[str, Series], 
         ]
         return Panel("Temperature", "°C", lines, low=20, high=95, thresholds=limits)
     least = summary.headroom_min
-    now = f"now least {least:.0f} °C · {summary.hottest_rack}" if not math.isnan(least) else ""
+    now = (
+        f"now least {with_unit(least, '°C')} · {summary.hottest_rack}"
+        if not math.isnan(least)
+        else ""
+    )
     return Panel(
         "Thermal headroom",
         "°C to slowdown",
@@ -155,7 +159,7 @@ def _backlog(summary: Summary, backlog: dict[tuple[Any, ...], Series]) -> Panel:
     named = [(key[1], backlog[key]) for key in order[:QUEUES_APART_MAX]]
     rest = [backlog[key] for key in order[QUEUES_APART_MAX:]]
     if rest:
-        named.append((f"{len(rest)} more queues", series.total(rest, len(rest[0]))))
+        named.append((plural(len(rest), "more queue"), series.total(rest, len(rest[0]))))
     lines = [
         Line(name, values, QUEUE_COLOURS[n] if n < len(QUEUE_COLOURS) else "muted", fill="stack")
         for n, (name, values) in enumerate(named)
@@ -163,7 +167,8 @@ def _backlog(summary: Summary, backlog: dict[tuple[Any, ...], Series]) -> Panel:
     unit = summary.backlog.size_unit
     size = summary.backlog.size
     hours = summary.backlog.gpu_hours
-    now = "" if size is None else f"now {brief(size)} {unit}"
+    shown = brief(size)
+    now = "" if size is None else f"now {shown} {unit_of(shown, unit)}"
     if hours:
         now += f" · {with_unit(hours, 'GPU-h')}"
     return Panel("Waiting", unit, lines, aside=now)

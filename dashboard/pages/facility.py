@@ -203,7 +203,7 @@ def _queues(queues: list[Any], backlog: dict[Any, series.Series], window: Window
             [
                 [html.B(queue.queue), html.Small(f" {queue.source}")],
                 chart,
-                [brief(queue.waiting), html.Small(f" {queue.unit}")],
+                elements.counted(queue.waiting, queue.unit),
                 brief(queue.gpus_waiting),
                 duration(queue.oldest_wait_seconds),
                 elements.age(queue.time_s, 180),

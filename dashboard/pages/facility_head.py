@@ -13,7 +13,7 @@ from dashboard.places import Facility
 from dashboard.states import TROUBLED, State
 from dashboard.summary import Summary, age_limit_s
 from dashboard.view import View
-from dashboard.wording import DASH, brief, drain_words, number, share, watts, with_unit
+from dashboard.wording import DASH, drain_words, number, plural, share, watts, with_unit
 
 
 def title(summary: Summary) -> list[Any]:
@@ -83,13 +83,15 @@ def tiles(summary: Summary, trend: series.Drain | None) -> list[Component]:
     if backlog.size is not None:
         hours = backlog.gpu_hours if backlog.gpus else None
         value = (
-            [brief(hours), html.Small(" GPU-h")]
+            elements.counted(hours, "GPU-h")
             if hours is not None
-            else [brief(backlog.size), html.Small(f" {backlog.size_unit}")]
+            else elements.counted(backlog.size, backlog.size_unit)
         )
-        tiles.append(elements.tile("Backlog", value, drain_words(backlog.size, trend)))
+        words = drain_words(backlog.size, trend, "" if hours is None else backlog.size_unit)
+        tiles.append(elements.tile("Backlog", value, words))
     time_s = backlog.time_s if summary.queues_only else summary.time_s
-    note = f"{summary.hosts - summary.stale_hosts} of {summary.hosts} hosts report"
+    reporting = plural(summary.hosts, "host reports", "hosts report")
+    note = f"{summary.hosts - summary.stale_hosts} of {reporting}"
     aged = elements.age(time_s, age_limit_s(summary))
     tiles.append(elements.tile("Data age", aged, "" if summary.queues_only else note))
     return tiles
@@ -103,5 +105,5 @@ def _headroom_tile(summary: Summary) -> Component:
         "bad" if least <= charts.HEADROOM_SPENT else "warn" if least <= charts.HEADROOM_LOW else ""
     )
     rack = summary.hottest_rack.split(" / ")[-1]  # the chart below has its hall and row
-    note = f"p1 {summary.headroom_p1:.0f} °C · {rack}"
+    note = f"p1 {with_unit(summary.headroom_p1, '°C')} · {rack}"
     return elements.tile("Thermal headroom", with_unit(least, "°C"), note, tone)

@@ -11,7 +11,7 @@ from dashboard.charts import series
 from dashboard.states import TROUBLED, State
 from dashboard.summary import Summary, age_limit_s
 from dashboard.view import View, Window
-from dashboard.wording import DASH, brief, drain_words, number, with_unit
+from dashboard.wording import DASH, brief, drain_words, number, unit_of, with_unit
 
 HEADROOM_LOW_CELSIUS = 10
 HEADROOM_SPENT_CELSIUS = 3
@@ -133,7 +133,7 @@ def _thermal(summary: Summary) -> Component:
         [
             html.Div(first),
             html.Small(
-                f"hottest {summary.hottest_celsius:.0f} °C{place}",
+                f"hottest {with_unit(summary.hottest_celsius, '°C')}{place}",
                 title=summary.hottest_rack,
             ),
         ],
@@ -156,11 +156,14 @@ def _backlog(
         tone="backlog",
         unit=backlog.size_unit,
     )
-    head: list[Any] = [html.B(brief(backlog.size)), f" {backlog.size_unit}"]
+    size = brief(backlog.size)
+    head: list[Any] = [html.B(size), f" {unit_of(size, backlog.size_unit)}"]
+    grown = ""
     if backlog.gpu_hours is not None and backlog.size:
+        grown = backlog.size_unit
         head = [html.B(brief(backlog.gpu_hours)), " GPU-h"]
     trend = None if past is None else series.drain(past, window.step_s)
-    words = drain_words(backlog.size, trend)
+    words = drain_words(backlog.size, trend, grown)
     if backlog.is_stale(now_s):
         head, words = [html.Span(head, className="quiet")], "as it was; not told now"
     return html.Div(

@@ -166,7 +166,7 @@ def _tiles(summaries: list[Summary], opened: list[Any] | None) -> list[Component
         elements.tile(
             whole.capitalize(),
             number(contracted),
-            f"accelerators, {facilities}",
+            f"{'accelerator' if contracted == 1 else 'accelerators'}, {facilities}",
         ),
         elements.tile(
             "Seen now",
@@ -186,15 +186,17 @@ def _backlog_tile(summaries: list[Summary]) -> Component:
     hours = [s.backlog.gpu_hours for s in summaries if s.backlog.gpu_hours is not None]
     gpus = [s.backlog.gpus for s in summaries if s.backlog.gpus is not None]
     entries = sum(s.backlog.entries or 0 for s in summaries)
-    note = f"{brief(entries)} jobs and requests wait"
+    waiting = brief(entries)
+    words = "job or request waits" if waiting == "1" else "jobs and requests wait"
+    note = f"{waiting} {words}"
     if hours:
-        return elements.tile("Backlog", [brief(sum(hours)), html.Small(" GPU-h")], note)
+        return elements.tile("Backlog", elements.counted(sum(hours), "GPU-h"), note)
     if gpus:
-        return elements.tile("Backlog", [brief(sum(gpus)), html.Small(" GPUs")], note)
+        return elements.tile("Backlog", elements.counted(sum(gpus), "GPUs"), note)
     known = any(s.backlog.entries is not None for s in summaries)
     if not known:
         return elements.tile("Backlog", DASH, "no queue source")
-    return elements.tile("Backlog", brief(entries), "jobs and requests wait")
+    return elements.tile("Backlog", waiting, words)
 
 
 def _power_tile(summaries: list[Summary]) -> Component:

@@ -46,7 +46,7 @@ def stations(rows: Rows, sources: Sources) -> list[Component]:
         ),
         _station(
             "Spools",
-            [brief(spooled), html.Small(" messages")],
+            elements.counted(spooled, "messages"),
             ["oldest ", elements.since(min(oldest))] if oldest else "nothing waits on hosts",
             "warn" if oldest and sources.now_s - min(oldest) > 60 else "",
         ),

@@ -172,7 +172,7 @@ def _chosen(
     load, sm, left, power = (told(name) for name in ("utilisation", "sm", "headroom", "power"))
     healthy = int(np.isin(states[seats], HEALTHY).sum())
     tiles = [
-        elements.tile("Chosen", plural(len(found), "rack"), f"{number(len(seats))} accelerators"),
+        elements.tile("Chosen", plural(len(found), "rack"), plural(len(seats), "accelerator")),
         elements.tile("Healthy", number(healthy), share(healthy, len(seats))),
         elements.tile(
             "Utilisation", with_unit(float(load.mean()), "%") if len(load) else DASH,
@@ -180,7 +180,7 @@ def _chosen(
         ),
         elements.tile(
             "Least headroom", with_unit(float(left.min()), "°C") if len(left) else DASH,
-            f"p10 {float(np.percentile(left, 10)):.0f} °C" if len(left) else "not told",
+            f"p10 {with_unit(float(np.percentile(left, 10)), '°C')}" if len(left) else "not told",
         ),
         elements.tile(
             "Power", watts(float(power.sum()) * 1000) if len(power) else DASH, "accelerators only"

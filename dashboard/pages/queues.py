@@ -13,7 +13,17 @@ from dashboard.charts.queues import Measure, Parts
 from dashboard.sources import Slots, Sources
 from dashboard.summary import QUEUE_STALE_S, backlog
 from dashboard.view import View, Window
-from dashboard.wording import DASH, brief, drain_words, duration, plural, roughly, with_unit
+from dashboard.wording import (
+    DASH,
+    brief,
+    drain_words,
+    duration,
+    number,
+    plural,
+    roughly,
+    unit_of,
+    with_unit,
+)
 
 NAME = "Queues"
 
@@ -130,13 +140,13 @@ def _tiles(
     units = sorted({queue.unit for queue in queues if queue.waiting is not None})
     tiles = [
         elements.tile(
-            "Waiting", [brief(size), html.Small(f" {measure.unit}")],
+            "Waiting", elements.counted(size, measure.unit),
             f"in {len(told)} of {plural(len(queues), 'queue')}",
         ),
         _outlook_tile(size, trend, measure.unit),
     ]  # fmt: skip
     if whole.gpu_hours is not None and measure.column != "hours":
-        hours = [brief(whole.gpu_hours), html.Small(" GPU-h")]
+        hours = elements.counted(whole.gpu_hours, "GPU-h")
         tiles.append(elements.tile("Work waiting", hours, "as its owners asked for it"))
     for unit in units[:2]:
         waiting = sum(q.waiting or 0 for q in queues if q.unit == unit)
@@ -164,7 +174,8 @@ def _outlook_tile(size: float | None, trend: series.Drain | None, unit: str) -> 
     if trend.seconds is None:
         word = "grows" if trend.per_hour >= 0.02 * size else "steady"
         tone = "warn" if word == "grows" else ""
-        return elements.tile("Trend", word, f"{trend.per_hour:+,.0f} {unit} an hour", tone)
+        change = number(trend.per_hour, sign="+")
+        return elements.tile("Trend", word, f"{change} {unit_of(change, unit)} an hour", tone)
     low = "now" if trend.low_s is None else roughly(trend.low_s)
     high = "never" if trend.high_s is None else roughly(trend.high_s)
     return elements.tile("Empty in", roughly(trend.seconds), f"band {low} to {high}")
@@ -208,7 +219,7 @@ def _by_facility(
                 with_unit(size, measure.unit),
                 with_unit(whole.gpu_hours, "GPU-h"),
                 duration(whole.oldest_s),
-                DASH if size is None else drain_words(size, trend),
+                DASH if size is None else drain_words(size, trend, measure.unit),
                 elements.age(whole.time_s, QUEUE_STALE_S),
             ]
         )
@@ -255,13 +266,13 @@ def _table(
                     facility.title, href=view.elsewhere("/facility", facility=facility.slug)
                 ),
                 "" if drawn is None else _spark(drawn, window, measure, queue.queue),
-                [brief(queue.waiting), html.Small(f" {queue.unit}")],
+                elements.counted(queue.waiting, queue.unit),
                 brief(queue.running),
                 brief(queue.gpus_waiting),
                 DASH if hours is None else with_unit(hours / 3600, "GPU-h"),
                 _wait(queue),
                 _flow(queue),
-                DASH if size is None else drain_words(size, trend),
+                DASH if size is None else drain_words(size, trend, measure.unit),
                 elements.age(queue.time_s, QUEUE_STALE_S),
             ]
         )  # fmt: skip

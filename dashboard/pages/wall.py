@@ -19,7 +19,17 @@ from dashboard.sources import Slots, Sources
 from dashboard.states import TROUBLED, State
 from dashboard.summary import Summary, age_limit_s, summarise
 from dashboard.view import View
-from dashboard.wording import DASH, brief, drain_words, number, plural, share, watts, with_unit
+from dashboard.wording import (
+    DASH,
+    brief,
+    drain_words,
+    number,
+    plural,
+    share,
+    unit_of,
+    watts,
+    with_unit,
+)
 from telemetry.errors import RetryableError
 
 NAME = "Wall"
@@ -122,7 +132,7 @@ def _head(summaries: list[Summary], opened: list[Any] | None) -> list[Component]
     counts = None if opened is None else incidents.count_by_severity(opened)
     return [
         _figure("healthy", number(healthy), f"of {number(contracted)}"),
-        _figure("busy", share(busy, healthy, 0), f"{number(busy)} GPUs"),
+        _figure("busy", share(busy, healthy, 0), plural(busy, "GPU")),
         _figure("faulty", number(faulty), "", "bad" if faulty else ""),
         _figure("waiting", brief(sum(hours)) if hours else DASH, "GPU-h" if hours else ""),
         _figure("power", watts(sum(power)) if power else DASH, ""),
@@ -216,7 +226,9 @@ def _backlog(now_s: float, summary: Summary, past: series.Series | None, step_s:
     if waiting.gpu_hours is not None and waiting.size:
         size, unit = waiting.gpu_hours, "GPU-h"
     trend = None if past is None else series.drain(past, step_s)
-    return _pair(brief(size), unit, drain_words(waiting.size, trend))
+    shown = brief(size)
+    words = drain_words(waiting.size, trend, "" if unit == waiting.size_unit else waiting.size_unit)
+    return _pair(shown, unit_of(shown, unit), words)
 
 
 def _incidents(

@@ -132,6 +132,17 @@ def test_charts_and_maps_are_taken_as_pictures_and_tables_and_series_as_csv(
     assert console_errors == []
 
 
+def test_numbers_are_taken_as_machines_write_them(visit: Visit) -> None:
+    page = visit("/pipeline")
+    assert (
+        page.evaluate(
+            "() => { const cell = document.createElement('td');"
+            " cell.textContent = '\u22121\u202f234\u202f°C'; return fleetgauge.plain(cell); }"
+        )
+        == "-1234 °C"
+    )
+
+
 def test_what_a_state_timeline_shows_is_taken_as_stretches(visit: Visit) -> None:
     page = visit(LOST)
     page.locator("#host-lanes .bars .point").first.wait_for(state="attached")
@@ -183,6 +194,26 @@ def test_on_a_phone_the_navigation_shows_which_page_this_is(visit: Visit) -> Non
         page.evaluate("(path) => fleetgauge.go(path)", link.get_attribute("href"))
         expect(link).to_have_attribute("aria-current", "page")
         expect(link).to_be_in_viewport(ratio=1)
+
+
+def test_on_a_phone_the_header_is_low_and_the_search_opens_in_it(visit: Visit) -> None:
+    page = visit("/", 390, 844)
+    header = page.locator("header.top")
+    box = header.bounding_box()
+    assert box is not None
+    assert box["height"] <= 88
+    for part in ("#live", "#search", "#nav", "#zone", "#theme", "#to-wall", ".brand"):
+        expect(page.locator(part)).to_be_in_viewport()
+    page.locator("#search").click()
+    expect(page.locator("#search")).to_be_focused()
+    wide = page.locator("#search").bounding_box()
+    assert wide is not None
+    assert wide["width"] > 340
+    page.keyboard.type("memphis-1-017-04")
+    expect(page.locator("#found a").first).to_contain_text("memphis-1-017-04")
+    assert header.bounding_box() == box
+    page.locator("#found a").first.click()
+    expect(page).to_have_url(re.compile("host=memphis-1-017-04"))
 
 
 def test_the_wall_turns_its_views_and_the_address_says_so(visit: Visit) -> None:

@@ -196,7 +196,11 @@ def test_a_cell_is_described_without_stale_numbers() -> None:
     made = maps.Maps().of(picture)
     live = maps.describe(picture, made, 2, NOW_S)
     assert live is not None
-    assert (live["host"], live["index"], live["readings"]["Temperature"]) == ("b", 0, "50 °C")
+    assert (live["host"], live["index"], live["readings"]["Temperature"]) == (
+        "b",
+        0,
+        "50\N{NARROW NO-BREAK SPACE}°C",
+    )
     old = maps.describe(picture, made, 2, NOW_S + 999)
     assert old is not None
     assert old["state"] == "stale"

@@ -94,13 +94,45 @@ def test_durations(seconds: float | None, text: str) -> None:
     assert wording.duration(seconds).replace(wording.THIN, " ") == text
 
 
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (wording.number(-1234.6), "\N{MINUS SIGN}1 235"),
+        (wording.number(-0.4), "0"),
+        (wording.number(287, sign="+"), "+287"),
+        (wording.number(-287, sign="+"), "\N{MINUS SIGN}287"),
+        (wording.with_unit(-2.0, "°C"), "\N{MINUS SIGN}2 °C"),
+        (wording.brief(-412_000), "\N{MINUS SIGN}412 k"),
+        (wording.brief(-1.5), "\N{MINUS SIGN}1.5"),
+    ],
+)
+def test_below_zero_stands_a_minus_and_not_a_hyphen(shown: str, text: str) -> None:
+    assert shown.replace(wording.THIN, " ") == text
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (wording.with_unit(1, "GPUs"), "1 GPU"), (wording.with_unit(11, "GPUs"), "11 GPUs"),
+        (wording.with_unit(1.2, "jobs"), "1 job"), (wording.with_unit(0, "jobs"), "0 jobs"),
+        (wording.with_unit(-1, "requests"), "\N{MINUS SIGN}1 request"),
+        (wording.with_unit(1, "ms"), "1 ms"), (wording.with_unit(1, "GPU-h"), "1 GPU-h"),
+        (wording.plural(1, "host"), "1 host"), (wording.plural(2, "host"), "2 hosts"),
+    ],
+)  # fmt: skip
+def test_one_of_a_thing_is_told_in_the_singular(shown: str, text: str) -> None:
+    assert shown.replace(wording.THIN, " ") == text
+
+
 def test_an_outlook_is_honest() -> None:
-    def say(size: float, trend: Drain | None) -> str:
-        return wording.drain_words(size, trend).replace(wording.THIN, " ")
+    def say(size: float, trend: Drain | None, unit: str = "") -> str:
+        return wording.drain_words(size, trend, unit).replace(wording.THIN, " ")
 
     assert say(0, None) == "nothing waits"
     assert say(5, None) == "no trend yet"
     assert say(100, Drain(-60, 6000, 3000, 9000)) == "empty in 1.7 h (50 m – 2.5 h)"  # noqa: RUF001
     assert say(100, Drain(-60, 6000, 3000, None)) == "empty in 1.7 h, if it holds"
     assert say(100, Drain(31, None, None, None)) == "grows by 31 an hour"
+    assert say(100, Drain(1, None, None, None)) == "steady, not draining"
+    assert say(1, Drain(1, None, None, None), "jobs") == "grows by 1 job/h"
     assert say(100, Drain(0, None, None, None)) == "steady, not draining"
