@@ -219,21 +219,17 @@ def _expected_bytes(ticks: int, accelerators: int, layout: bytes) -> int:
     return 8 * ticks + cells * row_bytes + len(entries) * mask_bytes(cells)
 
 
-# The same few thousand hosts repeat themselves all day, hence the caches; they are bounded.
-@lru_cache(maxsize=65_536)
 def split_uuids(accelerators: bytes) -> tuple[bytes, ...]:
     """Return the UUIDs of a header, 16 bytes each.
 
     Raises:
         DecodeError: with reason `shape`: an odd length, or one accelerator twice.
     """
-    if len(accelerators) % UUID_BYTES:
+    count, odd_bytes = divmod(len(accelerators), UUID_BYTES)
+    if odd_bytes:
         raise DecodeError("shape", "accelerator UUIDs are not 16 bytes each")
-    uuids = tuple(
-        accelerators[start : start + UUID_BYTES]
-        for start in range(0, len(accelerators), UUID_BYTES)
-    )
-    if len(set(uuids)) != len(uuids):
+    uuids: tuple[bytes, ...] = struct.unpack(f"{UUID_BYTES}s" * count, accelerators)
+    if len(set(uuids)) != count:
         raise DecodeError("shape", "one accelerator stands twice in a message")
     return uuids
 
