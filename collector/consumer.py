@@ -36,8 +36,10 @@ METADATA_AGE_MAX_MS = 5000
 POLL_INTERVAL_MAX_MS = 120_000
 # Messages may be 1 MiB each, so this many are taken from the client's buffer at a time.
 RECORDS_PER_POLL = 64
-PARTITION_FETCH_BYTES = 8 << 20
-FETCH_BYTES = 24 << 20
+# An answer is in memory some four times while it is being taken apart, and there is one more behind
+# it; both lanes have a client. Eight of these a second are more than two cores can store.
+PARTITION_FETCH_BYTES = 4 << 20
+FETCH_BYTES = 8 << 20
 
 
 class Partition(NamedTuple):
