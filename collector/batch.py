@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from psycopg.types.json import Json
 
 from collector.intake import Events, Opened, Queues, Rejected, Samples, Windows
-from collector.marks import MarkBook, MarkKey, Verdict
+from collector.marks import Epoch, MarkBook, MarkKey, Verdict
 from collector.registry import Host, Registry, timestamp
 from collector.sample_columns import PackedSamples, SampleColumns, Senders
 from telemetry.columns import Shape
@@ -56,6 +56,19 @@ class Batch:
     def values_out_of_range(self) -> int:
         """Values that were outside of their metric's range."""
         return sum(columns.out_of_range for columns in self.samples)
+
+
+def epochs_of(judged: Sequence[Opened | Rejected], senders: Sequence[Host | None]) -> set[Epoch]:
+    """Return the hosts' boot epochs whose marks these messages may change."""
+    epochs = set()
+    for item, host in zip(judged, senders, strict=True):
+        if item.header is None or host is None:
+            continue
+        epochs.add(Epoch(host.host_id, item.header.boot_epoch))
+        if isinstance(item, Events):
+            dropped = (record for record in item.records if isinstance(record, Dropped))
+            epochs |= {Epoch(host.host_id, record.boot_epoch) for record in dropped}
+    return epochs
 
 
 def assemble(
@@ -167,20 +180,21 @@ def _reject(batch: Batch, item: Rejected, host: Host | None, marks: MarkBook) ->
 
 
 def _senders(messages: Sequence[Samples], hosts: Sequence[Host], registry: Registry) -> Senders:
-    gpu_ids = np.concatenate(
-        [
-            registry.gpu_ids(host, message.header.accelerators)
-            for host, message in zip(hosts, messages, strict=True)
-        ]
-    ).reshape(len(hosts), -1)
+    rows = [
+        registry.accelerators(host, message.header.accelerators)
+        for host, message in zip(hosts, messages, strict=True)
+    ]
+    gpu_ids = np.frombuffer(b"".join(row.gpu_ids for row in rows), dtype=np.int32)
+    instances = np.frombuffer(b"".join(row.instances for row in rows), dtype=np.bool_)
+    shape = (len(hosts), -1)
     return Senders(
         np.array([host.host_id for host in hosts], dtype=np.int32),
         np.array([host.facility_id for host in hosts], dtype=np.int32),
         np.array([host.rack_id for host in hosts], dtype=np.int32),
-        gpu_ids,
+        gpu_ids.reshape(shape),
         np.array([message.header.boot_epoch for message in messages], dtype=np.int64),
         np.array([message.header.seq for message in messages], dtype=np.int64),
-        registry.instances(gpu_ids),
+        instances.reshape(shape) if instances.any() else None,
     )
 
 

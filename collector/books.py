@@ -16,7 +16,7 @@ from collector.copy_rows import Column, rows_of
 from collector.copy_samples import copy_rows
 from collector.database import Connection, translated
 from collector.lanes import Lanes
-from collector.marks import Gap, Mark, MarkBook, MarkKey
+from collector.marks import Epoch, Gap, Mark, MarkBook, MarkKey
 from telemetry.errors import RetryableError
 from telemetry.streams import Stream
 
@@ -89,20 +89,24 @@ def pass_over(connection: Connection, moves: Sequence[Move]) -> None:
         move_offsets(connection, moves)
 
 
-def read_marks(connection: Connection, marks: MarkBook, host_ids: Iterable[int]) -> None:
-    """Read what is stored about hosts that the book does not know yet."""
-    unknown = marks.unknown(host_ids)
+def read_marks(connection: Connection, marks: MarkBook, epochs: Iterable[Epoch]) -> None:
+    """Read what is stored about hosts' boot epochs that the book does not know yet."""
+    unknown = marks.unknown(epochs)
     if not unknown:
         return
     found: dict[MarkKey, Mark] = {}
+    wanted = {
+        "host_ids": [epoch.host_id for epoch in unknown],
+        "boot_epochs": [epoch.boot_epoch for epoch in unknown],
+    }
     with translated("reading marks"), connection.transaction():
         connection.execute("set transaction isolation level repeatable read")
-        rows = connection.execute(_BOOKS["read_marks"], {"host_ids": unknown})
+        rows = connection.execute(_BOOKS["read_marks"], wanted)
         for host_id, stream, epoch, last_seq, version in rows:
             key = MarkKey(int(str(host_id)), Stream(str(stream)), int(str(epoch)))
             found[key] = Mark(int(str(last_seq)), version=int(str(version)))
         for host_id, stream, epoch, first, last, reason in connection.execute(
-            _BOOKS["read_gaps"], {"host_ids": unknown}
+            _BOOKS["read_gaps"], wanted
         ):
             key = MarkKey(int(str(host_id)), Stream(str(stream)), int(str(epoch)))
             why = None if reason is None else str(reason)

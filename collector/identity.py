@@ -11,6 +11,7 @@ from datetime import datetime
 
 import sql
 from collector.database import Connection, translated
+from collector.host_names import HostName, host_name
 from collector.intake import Opened, Rejected
 from collector.key_ring import KeyRing
 from collector.registry import timestamp
@@ -31,7 +32,6 @@ _QUERIES = sql.queries("agent_keys")
 _S_PER_DAY = 86_400.0
 _US_PER_S = 1_000_000
 
-HostName = tuple[str, str, str]
 NOBODY: HostName = ("", "", "")
 
 
@@ -122,7 +122,7 @@ class IdentityCheck:
     ) -> Opened | Rejected:
         envelope = item.received.signature
         key_id = None if envelope is None else key_id_of(envelope)
-        self._find(_name(header), fault.reason, fault.detail, key_id, refused=self.required)
+        self._find(host_name(header), fault.reason, fault.detail, key_id, refused=self.required)
         if not self.required:
             return self._watched(item)
         if isinstance(item, Rejected):
@@ -133,9 +133,9 @@ class IdentityCheck:
     def _watched(self, item: Opened | Rejected) -> Opened | Rejected:
         if not isinstance(item, Rejected):
             header = item.header
-            detail = self._twins.see(_name(header), header.boot_epoch, header.sent_us)
+            detail = self._twins.see(host_name(header), header.boot_epoch, header.sent_us)
             if detail:
-                self._find(_name(header), TWO_MACHINES, detail, None, refused=False)
+                self._find(host_name(header), TWO_MACHINES, detail, None, refused=False)
         return item
 
     def _find(
@@ -146,10 +146,6 @@ class IdentityCheck:
             key = (NOBODY, reason)
         finding = self._findings.setdefault(key, Finding(detail, key_id, refused))
         finding.messages += 1
-
-
-def _name(header: Header) -> HostName:
-    return header.tenant, header.facility, header.host
 
 
 def _require_proof(
@@ -163,7 +159,7 @@ def _require_proof(
         DecodeError: with reason `unsigned`, `unknown_key`, `key_not_approved`, `revoked_key`,
             `wrong_host`, `expired_key` or `bad_signature`.
     """
-    message = f"a message of {'/'.join(_name(header))}"
+    message = f"a message of {'/'.join(host_name(header))}"
     if envelope is None:
         raise DecodeError("unsigned", f"{message} without a signature")
     key_id = key_id_of(envelope)
@@ -177,7 +173,7 @@ def _require_proof(
         raise DecodeError("revoked_key", f"{message}; {signer} was revoked")
     if key.state != "approved":
         raise DecodeError("key_not_approved", f"{message}; {signer} waits for approval")
-    if key.host != _name(header):
+    if key.host != host_name(header):
         raise DecodeError("wrong_host", f"{message} signed by {signer}")
     if key.until_s is not None and now_s > key.until_s:
         made_s = header.sent_us / _US_PER_S

@@ -24,6 +24,13 @@ class MarkKey(NamedTuple):
     boot_epoch: int
 
 
+class Epoch(NamedTuple):
+    """One life of a host's agent."""
+
+    host_id: int
+    boot_epoch: int
+
+
 class Gap(NamedTuple):
     """Numbers not stored, both ends included; `reason` says why they never will be, if known."""
 
@@ -126,20 +133,24 @@ class Mark:
 
 
 class MarkBook:
-    """The marks of all hosts that were met, as of the last commit plus what is in hand."""
+    """The marks of all hosts that were met, as of the last commit plus what is in hand.
+
+    An agent that was started a hundred times has a hundred boot epochs; those that a message names
+    are here.
+    """
 
     def __init__(self) -> None:
         self._marks: dict[MarkKey, Mark] = {}
-        self._hosts: set[int] = set()
+        self._known: set[Epoch] = set()
         self._touched: set[MarkKey] = set()
 
-    def unknown(self, host_ids: Iterable[int]) -> list[int]:
-        """Return the hosts whose marks have to be read first."""
-        return sorted(set(host_ids) - self._hosts)
+    def unknown(self, epochs: Iterable[Epoch]) -> list[Epoch]:
+        """Return the hosts' boot epochs whose marks have to be read first."""
+        return sorted(set(epochs) - self._known)
 
-    def learn(self, host_ids: Iterable[int], marks: dict[MarkKey, Mark]) -> None:
-        """Take over what is stored about hosts; those without a mark have stored nothing yet."""
-        self._hosts.update(host_ids)
+    def learn(self, epochs: Iterable[Epoch], marks: dict[MarkKey, Mark]) -> None:
+        """Take over what is stored about them; those without a mark have stored nothing yet."""
+        self._known.update(epochs)
         self._marks.update(marks)
 
     def touch(self, key: MarkKey) -> Mark:
@@ -163,7 +174,7 @@ class MarkBook:
     def forget(self) -> None:
         """Nothing known here is certain any more; read it again."""
         self._marks.clear()
-        self._hosts.clear()
+        self._known.clear()
         self._touched.clear()
 
 

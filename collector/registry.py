@@ -1,29 +1,33 @@
 """Names to numbers: tenants, facilities, hosts and accelerators as the tables know them.
 
-Owns the ids and the cache of them; they are made when they are first met, outside the transaction
-that stores rows, so that a cached id is always there. Inventories are applied here too: they are
-newest-wins and may be applied any number of times.
+Owns the ids of places and hosts, and the making of all ids: when they are first met, outside the
+transaction that stores rows, so that an id that is known here is always there. Inventories are
+applied here too: they are newest-wins and may be applied any number of times.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 import sql
+from collector.accelerators import AcceleratorBook, Found, Row
 from collector.database import Connection, translated
+from collector.host_names import HostName, host_name
 from collector.intake import Events, Opened, Rejected, Samples
 from telemetry.records import Accelerator, Event, EventRecord, Inventory, Workloads
-from telemetry.wire import Header, split_uuids
+from telemetry.wire import UUID_BYTES, Header
 
-# Beyond this many the caches start afresh, which is slow: two sites of the largest size that is
-# leased, 440,000 accelerators on hosts of eight, fit.
-CACHED_MAX = 600_000
+# Beyond so many a collector's books start afresh, which is slow. Two sites of the largest size that
+# is leased, 440,000 accelerators on hosts of eight, fit twice, and cut in sevenths; what all books
+# keep of as many hosts and accelerators as this is some 350 MiB.
+HOSTS_MAX = 120_000
+ACCELERATORS_MAX = 4_000_000
+# So many are asked for in one statement: what is sent and what comes back is held in memory.
+ASKED_AT_ONCE = 20_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _QUERIES = sql.queries("collector_places")
@@ -38,17 +42,6 @@ class Host:
     rack_id: int
 
 
-class _Row(NamedTuple):
-    """The accelerators that a host's last message named, and their ids."""
-
-    accelerators: bytes
-    gpu_ids: NDArray[np.int32]
-
-
-# Tenant, facility and host.
-_Name = tuple[str, str, str]
-
-
 def timestamp(time_us: int) -> datetime:
     """Return microseconds since 1970 as the database's kind of time, exactly."""
     return EPOCH + timedelta(microseconds=time_us)
@@ -58,41 +51,25 @@ class Registry:
     """All ids that were needed so far."""
 
     def __init__(self) -> None:
-        self._hosts: dict[_Name, Host] = {}
-        self._gpus: dict[tuple[int, bytes], int] = {}
-        self._rows: dict[int, _Row] = {}
-        self._instances: set[int] = set()
-        self._instance_ids = np.empty(0, dtype=np.int32)
+        self._hosts: dict[HostName, Host] = {}
+        self._accelerators = AcceleratorBook()
 
-    def gpu_ids(self, host: Host, accelerators: bytes) -> NDArray[np.int32]:
+    def is_full(self) -> bool:
+        """Whether what is known is as much as may be kept."""
+        return len(self._hosts) > HOSTS_MAX or self._accelerators.count > ACCELERATORS_MAX
+
+    def accelerators(self, host: Host, uuids: bytes) -> Row:
         """Return the ids of a header's accelerators, in their order; `learn` has seen them."""
-        row = self._rows.get(host.host_id)
-        if row is None or row.accelerators != accelerators:
-            ids = [self._gpus[host.host_id, uuid] for uuid in split_uuids(accelerators)]
-            row = self._rows[host.host_id] = _Row(accelerators, np.array(ids, dtype=np.int32))
-        return row.gpu_ids
+        return self._accelerators.row(host.host_id, uuids)
 
     def gpu_id(self, host: Host, uuid: bytes) -> int:
-        """Return the id of one accelerator."""
-        return self._gpus[host.host_id, uuid]
-
-    def instances(self, gpu_ids: NDArray[np.int32]) -> NDArray[np.bool_] | None:
-        """Return which of these are MIG instances; None where none is, as nearly everywhere."""
-        if not self._instances:
-            return None
-        if len(self._instance_ids) != len(self._instances):
-            # Only while they are being met; a fleet cut in sevenths has more than a million.
-            self._instance_ids = np.fromiter(self._instances, np.int32, len(self._instances))
-        found = np.isin(gpu_ids, self._instance_ids)
-        return found if found.any() else None
+        """Return the id of one accelerator; `learn` has seen it."""
+        return self._accelerators.gpu_id(host.host_id, uuid)
 
     def forget(self) -> None:
         """Ask again for everything: the database may have been set back to an older state."""
         self._hosts.clear()
-        self._gpus.clear()
-        self._rows.clear()
-        self._instances.clear()
-        self._instance_ids = np.empty(0, dtype=np.int32)
+        self._accelerators.forget()
 
     def forget_places(self) -> None:
         """Ask again where hosts stand, which whoever has a host's partition may have changed.
@@ -113,10 +90,8 @@ class Registry:
             RetryableError: the database is away.
             RefusedDataError: an inventory holds what the tables cannot.
         """
-        if len(self._hosts) + len(self._gpus) + len(self._rows) > CACHED_MAX:
-            self.forget()
         with translated("looking up hosts"):
-            names = [_name(item.header) for item in judged]
+            names = [None if item.header is None else host_name(item.header) for item in judged]
             self._learn_hosts(
                 connection, {name for name in names if name is not None and name not in self._hosts}
             )
@@ -126,7 +101,7 @@ class Registry:
             self._learn_gpus(connection, set(self._new_gpus(judged, senders)))
         return senders
 
-    def _learn_hosts(self, connection: Connection, names: set[_Name]) -> None:
+    def _learn_hosts(self, connection: Connection, names: set[HostName]) -> None:
         missing = sorted(names)
         if not missing:
             return
@@ -145,36 +120,27 @@ class Registry:
         for message, host in zip(judged, senders, strict=True):
             if host is None:
                 continue
-            for uuid in self._named_uuids(message, host.host_id):
-                if (host.host_id, uuid) not in self._gpus:
+            for uuids in _named_uuids(message):
+                for uuid in self._accelerators.unknown(host.host_id, uuids):
                     yield host.host_id, uuid
-
-    def _named_uuids(self, message: Opened | Rejected, host_id: int) -> Iterable[bytes]:
-        if isinstance(message, Samples):
-            row = self._rows.get(host_id)
-            if row is None or row.accelerators != message.header.accelerators:
-                return split_uuids(message.header.accelerators)
-        elif isinstance(message, Events):
-            return [uuid for record in message.records for uuid in _uuids_of(record)]
-        return ()
 
     def _learn_gpus(self, connection: Connection, named: set[tuple[int, bytes]]) -> None:
         missing = sorted(named)
-        if not missing:
-            return
-        met = {
-            "host_ids": [host_id for host_id, _ in missing],
-            "uuids": [UUID(bytes=uuid) for _, uuid in missing],
-        }
-        connection.execute(_QUERIES["add_accelerators"], met)
-        rows: Iterable[tuple[Any, ...]] = connection.execute(_QUERIES["find_accelerators"], met)
-        for host_id, uuid, gpu_id, is_instance in rows:
-            self._gpus[host_id, uuid.bytes] = gpu_id
-            if is_instance:
-                self._instances.add(gpu_id)
+        for start in range(0, len(missing), ASKED_AT_ONCE):
+            asked = missing[start : start + ASKED_AT_ONCE]
+            met = {
+                "host_ids": [host_id for host_id, _ in asked],
+                "uuids": [UUID(bytes=uuid) for _, uuid in asked],
+            }
+            connection.execute(_QUERIES["add_accelerators"], met)
+            rows: Iterable[tuple[Any, ...]] = connection.execute(_QUERIES["find_accelerators"], met)
+            self._accelerators.learn(
+                Found(host_id, uuid.bytes, gpu_id, is_instance)
+                for host_id, uuid, gpu_id, is_instance in rows
+            )
 
     def _apply(self, connection: Connection, header: Header, inventory: Inventory) -> None:
-        name = (header.tenant, header.facility, header.host)
+        name = host_name(header)
         host = self._hosts[name]
         time = timestamp(inventory.time_us)
         place = msgspec.structs.asdict(inventory.place) | {"facility_id": host.facility_id}
@@ -191,22 +157,26 @@ class Registry:
             )
             uuids = [UUID(bytes=entry.uuid) for entry in inventory.accelerators]
             connection.execute(_QUERIES["note_absent"], about | {"uuids": uuids})
-        for entry in inventory.accelerators:
-            gpu_id = self._gpus.get((host.host_id, entry.uuid))
-            if entry.parent and gpu_id is not None:
-                self._instances.add(gpu_id)
+        self._accelerators.note_instances(
+            host.host_id, {entry.uuid for entry in inventory.accelerators if entry.parent}
+        )
         # Where it stands is read again, since an older inventory has changed nothing.
         del self._hosts[name]
         self._learn_hosts(connection, {name})
 
 
-def _name(header: Header | None) -> _Name | None:
-    return None if header is None else (header.tenant, header.facility, header.host)
+def _named_uuids(message: Opened | Rejected) -> Iterable[bytes]:
+    """Return the accelerators that a message names, in strings of one or more."""
+    if isinstance(message, Samples):
+        return [message.header.accelerators]
+    if isinstance(message, Events):
+        return [uuid for record in message.records for uuid in _uuids_of(record)]
+    return ()
 
 
 def _uuids_of(record: EventRecord) -> Iterable[bytes]:
     if isinstance(record, Event):
-        return [record.accelerator] if len(record.accelerator) == 16 else []
+        return [record.accelerator] if len(record.accelerator) == UUID_BYTES else []
     if isinstance(record, Workloads):
         return [holder.accelerator for holder in record.holders]
     return []
@@ -215,14 +185,14 @@ def _uuids_of(record: EventRecord) -> Iterable[bytes]:
 def _newest_inventories(
     judged: Iterable[Opened | Rejected],
 ) -> Iterable[tuple[Header, Inventory]]:
-    newest: dict[_Name, tuple[Header, Inventory]] = {}
+    newest: dict[HostName, tuple[Header, Inventory]] = {}
     for message in judged:
         if not isinstance(message, Events):
             continue
         for record in message.records:
             if isinstance(record, Inventory):
                 header = message.header
-                name = (header.tenant, header.facility, header.host)
+                name = host_name(header)
                 if name not in newest or newest[name][1].time_us <= record.time_us:
                     newest[name] = (header, record)
     return newest.values()

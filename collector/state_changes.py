@@ -8,7 +8,7 @@ late when it begins before the end of what is known of its host; then it tells o
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import sql
 from collector.batch import Row
 from collector.database import Connection
+from collector.reach import Reach
 from collector.registry import timestamp
 from collector.rollup import REASONS
 from collector.sample_columns import SampleColumns
@@ -100,27 +101,38 @@ SUBJECTS = (
 )
 
 
+class _Staged(NamedTuple):
+    """What a subject's changes leave behind, once they are stored."""
+
+    codes: dict[tuple[str, int], int]
+    group: Group
+    hosts: NDArray[np.int64]
+    newest_us: NDArray[np.int64]
+
+
 class StateBook:
     """The state of each accelerator at the end of what is stored, and how far that reaches."""
 
     def __init__(self) -> None:
-        self._known_hosts: set[int] = set()
+        # Only what is not normal.
         self._codes: dict[tuple[str, int], int] = {}
-        self._newest_us: dict[tuple[Group, int], int] = {}
-        self._staged: list[tuple[dict[tuple[str, int], int], dict[tuple[Group, int], int]]] = []
+        self._reach = {group: Reach() for group in Group}
+        self._staged: list[_Staged] = []
 
     def forget(self) -> None:
         """Know nothing: others may have written, or nobody knows what is stored."""
-        self._known_hosts.clear()
         self._codes.clear()
-        self._newest_us.clear()
+        self._reach = {group: Reach() for group in Group}
         self._staged.clear()
 
     def committed(self) -> None:
         """What was written last is stored."""
-        for codes, newest in self._staged:
-            self._codes |= codes
-            self._newest_us |= newest
+        for staged in self._staged:
+            self._codes |= staged.codes
+            for key, code in staged.codes.items():
+                if code == OK:
+                    del self._codes[key]
+            self._reach[staged.group].set(staged.hosts, staged.newest_us)
         self._staged.clear()
 
     def write(
@@ -141,20 +153,24 @@ class StateBook:
             cursor.executemany(_STATES["put_event"], losses)
 
     def _learn(self, connection: Connection, samples: Sequence[SampleColumns]) -> None:
-        hosts = {int(host) for part in samples for host in part.senders.host_ids}
-        unknown = sorted(hosts - self._known_hosts)
-        if not unknown:
+        if not samples:
+            return
+        hosts = np.unique(np.concatenate([part.senders.host_ids for part in samples]))
+        unknown = self._reach[Group.FAST].unknown(hosts.astype(np.int64))
+        if not len(unknown):
             return
         codes = {(s.name, word): code for s in SUBJECTS for code, word in enumerate(s.words)}
-        wanted = {"host_ids": unknown}
+        wanted = {"host_ids": unknown.tolist()}
         for gpu_id, subject, state in connection.execute(_STATES["open_states"], wanted):
             self._codes[str(subject), int(str(gpu_id))] = codes[str(subject), str(state)]
+        newest_us = {group: np.zeros(len(unknown), dtype=np.int64) for group in Group}
         for host_id, *times in connection.execute(_STATES["newest_ticks"], wanted):
+            at = np.searchsorted(unknown, int(str(host_id)))
             for group, time in zip(Group, times, strict=True):
                 if isinstance(time, datetime):
-                    key = (group, int(str(host_id)))
-                    self._newest_us[key] = round(time.timestamp() * 1e6)
-        self._known_hosts |= set(unknown)
+                    newest_us[group][at] = round(time.timestamp() * 1e6)
+        for group in Group:
+            self._reach[group].set(unknown, newest_us[group])
 
     def _changes(
         self, connection: Connection, subject: Subject, parts: Sequence[SampleColumns]
@@ -163,9 +179,7 @@ class StateBook:
             return []
         found = _Told.of(subject, parts)
         hosts, position = np.unique(found.hosts, return_inverse=True)
-        newest = np.array(
-            [self._newest_us.get((subject.group, host), 0) for host in hosts.tolist()]
-        )
+        newest = self._reach[subject.group].of(hosts)
         late = found.from_us <= newest[position]
         order = np.lexsort((found.from_us, found.gpus, ~late))
         gpus, codes, on_time = found.gpus[order], found.codes[order], ~late[order]
@@ -180,8 +194,7 @@ class StateBook:
         changed = np.flatnonzero(np.where(on_time, codes != before, corrects))
         stays = {(subject.name, int(gpus[at])): int(codes[at]) for at in changed if on_time[at]}
         np.maximum.at(newest, position, found.last_us)
-        reach = zip(hosts.tolist(), newest.tolist(), strict=True)
-        self._staged.append((stays, {(subject.group, host): time_us for host, time_us in reach}))
+        self._staged.append(_Staged(stays, subject.group, hosts, newest))
         return [found.row(subject, int(order[at]), late=not on_time[at]) for at in changed]
 
 

@@ -5,11 +5,12 @@ file whose name it has. A batch is offsets, marks, rows, state and sums together
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 
 import sql
 from collector import books, compaction, merges, quarantine, record_rows
-from collector.batch import Batch, assemble
+from collector.batch import Batch, assemble, epochs_of
 from collector.claims import Claim
 from collector.columnstore import Columnstore
 from collector.consumer import Partition, Received
@@ -24,6 +25,8 @@ from collector.settings import CollectorSettings
 from collector.state_changes import StateBook
 from collector.tier import Tier, compresses_copies
 from telemetry.clock import Clock
+
+log = logging.getLogger(__name__)
 
 _ROWS = sql.queries("collector_rows")
 
@@ -79,9 +82,11 @@ class Store:
                 next claim of its partitions shows.
             RefusedDataError: something in it will not do; nothing was stored.
         """
+        if self._registry.is_full():
+            log.warning("more hosts than one collector keeps books of: run more collectors")
+            self.forget()
         senders = self._registry.learn(self._connection, judged)
-        host_ids = {host.host_id for host in senders if host is not None}
-        books.read_marks(self._connection, self._marks, host_ids)
+        books.read_marks(self._connection, self._marks, epochs_of(judged, senders))
         batch = assemble(judged, senders, self._registry, self._marks, self._windows())
         self.partitions.cover(self._connection, batch.samples)
         moves = books.moves_of(records, claims)

@@ -7,13 +7,14 @@ made before the new epoch began. Two that live make messages side by side.
 
 from typing import NamedTuple
 
-HostName = tuple[str, str, str]
+from collector.host_names import HostName
 
 # Older messages of the other epoch may be a spool that is drained.
 MARGIN_US = 30_000_000
 # Both are alive now, as far as their clocks agree; a clock that was set back is not two machines.
 AGREE_US = 15_000_000
-HOSTS_MAX = 500_000
+# As many as a collector's other books keep (`registry.py`).
+HOSTS_MAX = 120_000
 
 
 class Epoch(NamedTuple):

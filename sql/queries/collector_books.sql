@@ -72,17 +72,25 @@ where kept.topic_id = moved.topic_id
     and kept.owner_epoch <= moved.owner_epoch;
 
 -- name: read_marks
--- All that is stored about the messages of some hosts.
-select host_id, stream, boot_epoch, last_seq, version
-from host_marks
-where host_id = any(%(host_ids)s);
+-- What is stored about the messages of some hosts' boot epochs.
+select host_marks.host_id, stream, host_marks.boot_epoch, last_seq, version
+from unnest(%(host_ids)s::integer[], %(boot_epochs)s::bigint[]) as wanted (host_id, boot_epoch)
+join host_marks on host_marks.host_id = wanted.host_id
+    and host_marks.boot_epoch = wanted.boot_epoch;
 
 -- name: read_gaps
 -- The gaps that belong to these marks, in order.
-select host_id, stream, boot_epoch, first_seq, last_seq, reason
-from sequence_gaps
-where host_id = any(%(host_ids)s)
-order by host_id, stream, boot_epoch, first_seq;
+select
+    sequence_gaps.host_id,
+    stream,
+    sequence_gaps.boot_epoch,
+    first_seq,
+    last_seq,
+    reason
+from unnest(%(host_ids)s::integer[], %(boot_epochs)s::bigint[]) as wanted (host_id, boot_epoch)
+join sequence_gaps on sequence_gaps.host_id = wanted.host_id
+    and sequence_gaps.boot_epoch = wanted.boot_epoch
+order by 1, 2, 3, 4;
 
 -- name: make_marks_in
 -- Where the changed marks of a batch wait to be merged. The stream is its place among the three.

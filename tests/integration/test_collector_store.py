@@ -196,6 +196,38 @@ def test_a_new_boot_epoch_starts_its_numbers_again(shelf: Shelf) -> None:
     assert shelf.rows("select boot_epoch, last_seq from host_marks order by 1") == [(1, 1), (2, 1)]
 
 
+def test_what_a_former_life_has_dropped_is_written_into_its_own_books(shelf: Shelf) -> None:
+    """The marks of a boot epoch that sends no more are read where a record names it."""
+    former, now = FakeHost(boot_epoch=1), FakeHost(boot_epoch=2)
+    former.seqs[Stream.SAMPLES] = 5
+    shelf.store(Stream.SAMPLES, former.samples([NOW_US]))
+    shelf.start()
+    shelf.store(Stream.SAMPLES, now.samples([NOW_US + S]))
+    dropped = Dropped(
+        time_us=NOW_US, stream="samples", boot_epoch=1, first_seq=2, last_seq=9, reason="spool full"
+    )
+    shelf.store(Stream.EVENTS, now.events(dropped))
+    gaps = "select boot_epoch, first_seq, last_seq, reason from sequence_gaps order by 1, 2"
+    assert shelf.rows(gaps) == [(1, 1, 1, None), (1, 2, 5, "spool full"), (1, 7, 9, "spool full")]
+    marks = "select boot_epoch, last_seq, stored_messages from host_marks"
+    assert shelf.rows(f"{marks} where stream = 'samples' order by 1") == [(1, 9, 1), (2, 1, 1)]
+
+
+def test_books_that_are_full_start_afresh_and_nothing_is_stored_twice(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A flood of invented names must not take all memory, and nobody else may notice."""
+    monkeypatch.setattr("collector.registry.HOSTS_MAX", 2)
+    hosts = [FakeHost(f"host-{number}") for number in range(5)]
+    messages = [host.samples([NOW_US + n * S]) for n in range(3) for host in hosts]
+    shelf.store(Stream.SAMPLES, *messages[:8])
+    shelf.store(Stream.SAMPLES, *messages[5:])
+    shelf.store(Stream.SAMPLES, *messages)
+    assert "run more collectors" in caplog.text
+    assert shelf.one("select count(*) from samples") == 30
+    assert shelf.rows("select distinct last_seq, stored_messages from host_marks") == [(3, 3)]
+
+
 def test_state_is_the_newest_by_number_whatever_the_clock_says(shelf: Shelf) -> None:
     host = FakeHost()
     first, second = host.samples([NOW_US], 10), host.samples([NOW_US - 3600 * S], 20)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from collector.marks import GAPS_MAX, Gap, Mark, MarkBook, MarkKey, Verdict
+from collector.marks import GAPS_MAX, Epoch, Gap, Mark, MarkBook, MarkKey, Verdict
 from telemetry.streams import Stream
 
 SEQ = st.integers(1, 60)
@@ -112,7 +112,7 @@ def test_writing_off_nothing_changes_nothing(first: int, last: int) -> None:
 
 def test_book_counts_versions_from_the_first_commit() -> None:
     book = MarkBook()
-    book.learn([1], {})
+    book.learn([Epoch(KEY.host_id, KEY.boot_epoch)], {})
     book.touch(KEY).accept(1)
     assert [mark.version for _, mark in book.changed()] == [None]
     book.committed()
@@ -124,8 +124,9 @@ def test_book_counts_versions_from_the_first_commit() -> None:
 
 def test_book_that_forgets_asks_again() -> None:
     book = MarkBook()
-    book.learn([1, 2], {KEY: Mark(last_seq=7, version=3)})
-    assert book.unknown([1, 2, 3]) == [3]
+    met = [Epoch(1, 10), Epoch(2, 10)]
+    book.learn(met, {KEY: Mark(last_seq=7, version=3)})
+    assert book.unknown([*met, Epoch(1, 11)]) == [Epoch(1, 11)]
     book.forget()
-    assert book.unknown([1]) == [1]
+    assert book.unknown(met[:1]) == met[:1]
     assert book.touch(KEY).last_seq == 0
