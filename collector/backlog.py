@@ -69,7 +69,7 @@ class BacklogReader:
         return {
             partition: span.end - 1
             for partition, span in self._spans.items()
-            if self._position(partition) >= span.end
+            if (self._client.known_position(TopicPartition(*partition)) or 0) >= span.end
         }
 
     def start_over(self) -> None:
@@ -96,8 +96,3 @@ class BacklogReader:
                 self._client.seek(tp, claims[partition].lanes.start_of(Lane.BACKLOG))
                 self._client.resume(tp)
         self._spans = wanted
-
-    def _position(self, partition: Partition) -> int:
-        # The public way to ask may wait for the broker, and the live lane with it.
-        known = self._client._subscription.assignment.get(TopicPartition(*partition))  # noqa: SLF001
-        return known.position.offset if known is not None and known.position is not None else -1

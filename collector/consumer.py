@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from kafka import ConsumerRebalanceListener, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
 from collector import record_batches
+from collector.assignment import AssignmentListener
 from collector.kafka_clients import TidyConsumer
 from collector.record_batches import UNREADABLE_HEADER
 from collector.settings import CollectorSettings
@@ -91,7 +92,7 @@ class Consumer:
         record_batches.install(settings.decompressed_bytes_max)
         self._where = f"the broker at {settings.kafka_bootstrap}"
         self._streams = {settings.topic(stream): stream for stream in Stream}
-        self._listener = _Listener()
+        self._listener = AssignmentListener()
         try:
             self._client = TidyConsumer(
                 **reading_options(settings),
@@ -204,6 +205,14 @@ class Consumer:
                 known = self._client.highwater(tp)
         return None if known is None else int(known)
 
+    def positions(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return the next offset to fetch of those that the client has to fetch; never waits."""
+        if not self.is_joined():
+            return {}
+        wanted = {TopicPartition(*partition) for partition in partitions} - self._client.paused()
+        found = {Partition(*tp): self._client.known_position(tp) for tp in wanted}
+        return {partition: at for partition, at in found.items() if at is not None}
+
     def tell_group(self, offsets: Mapping[Partition, int]) -> None:
         """Commit offsets to the group, for tools that show lag; whether it works is no matter."""
         self._client.commit_async(
@@ -234,25 +243,6 @@ class OutOfLogError(RetryableError):
 
 class BrokenClientError(RetryableError):
     """The client has met an error after which it may stand still for ever."""
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
-    """Raises a flag. It runs in the client's own thread, so it must not wait for anything."""
-
-    def __init__(self) -> None:
-        self.client: Any = None
-        self.changed = False
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
-        self.changed = True
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        # Without a position the client would ask the group for one; it must fetch nothing before
-        # `read_from` has said where to start.
-        for partition in assigned:
-            self.client.pause(partition)
-            self.client.seek(partition, 0)
-        self.changed = True
 
 
 @contextmanager

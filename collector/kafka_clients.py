@@ -8,7 +8,7 @@ paused. Owns the ways around these.
 
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.structs import MemberState
 
 
@@ -55,6 +55,15 @@ class TidyConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python is unty
         fetcher = self._fetcher
         if not fetcher._next_partition_records:  # noqa: SLF001
             fetcher._next_partition_records = None  # noqa: SLF001
+
+    def known_position(self, partition: TopicPartition) -> int | None:
+        """Return the offset that is fetched next, or None where that is not known.
+
+        The public way to ask may wait for the broker.
+        """
+        state = self._subscription.assignment.get(partition)
+        position = None if state is None else state.position
+        return None if position is None else int(position.offset)
 
     def is_joined(self) -> bool:
         """Whether the group has said what is ours, if only that nothing is.

@@ -36,6 +36,7 @@ class Report:
         lag: messages that wait in the live lane, by topic.
         backlog: messages that were left behind and are not stored yet, by topic.
         backlog_stored: messages of the backlog that were stored.
+        fetch_stalls: how often the Kafka client did not fetch what the log had.
     """
 
     instance: str
@@ -51,6 +52,7 @@ class Report:
     lag: dict[str, int] = field(default_factory=dict)
     backlog: dict[str, int] = field(default_factory=dict)
     backlog_stored: int = 0
+    fetch_stalls: int = 0
     started_us: int = 0
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _due_s: float = 0.0
@@ -99,6 +101,7 @@ class Report:
                     "backlog_per_second": self._backlog_rate.at(now_s, self.backlog_stored),
                     "waiting_for": self.waiting_for,
                     "signatures": self.signatures,
+                    "fetch_stalls": self.fetch_stalls,
                 },
             )
 

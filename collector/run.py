@@ -20,6 +20,7 @@ from collector.report import Report
 from collector.settings import CollectorSettings
 from collector.timer import Timer
 from collector.upkeep import Upkeep
+from collector.watch import ClientWatch
 from collector.writer import Writer
 from telemetry.clock import Clock
 from telemetry.errors import RetryableError
@@ -30,13 +31,7 @@ log = logging.getLogger(__name__)
 IDLE_S = 0.25
 BACK_OFF_FIRST_S = 0.25
 BACK_OFF_MAX_S = 4.0
-# How often the broker is asked for its bounds while nothing comes: is it still there?
-LOOK_EVERY_S = 5.0
 TELL_GROUP_EVERY_S = 5.0
-# A client that has just been made does not know the topics yet; one that has not learnt of them, or
-# not joined the group, in this much longer time is replaced, in case it is the one at fault.
-TOPICS_GRACE_S = 3.0
-CLIENT_PATIENCE_S = 30.0
 MAKE_AHEAD_EVERY_S = 60.0
 
 
@@ -54,11 +49,10 @@ class Collector:
         self._consumer: Consumer | None = None
         self._upkeep = Upkeep(settings, clock)
         self._catch_up = CatchUp(settings, clock)
+        self._watch = ClientWatch(settings, clock, self.report)
         self._claims: dict[Partition, Claim] = {}
         self._cut_short: set[Partition] = set()
-        self._unassigned_since_s: float | None = None
         self._back_off_s = BACK_OFF_FIRST_S
-        self._look = Timer(LOOK_EVERY_S)
         self._tell_group = Timer(TELL_GROUP_EVERY_S)
         self._make_ahead = Timer(MAKE_AHEAD_EVERY_S)
 
@@ -92,7 +86,7 @@ class Collector:
         stored = self._catch_up.turn(writer, self._claims, consumer.has_changed)
         self.report.backlog_stored += stored
         writer.note_identities()
-        self._look_at_broker(consumer, idle=not records)
+        self._watch.look(consumer, self._claims, idle=not records)
         self._went_well(connection)
 
     def _gather(self, consumer: Consumer) -> list[Received]:
@@ -108,6 +102,7 @@ class Collector:
             found = consumer.poll(min(max(0.0, left_s), IDLE_S) if idles else 0.0)
             if consumer.has_changed():
                 break
+            self._watch.polled(len(found))
             if found and not records:
                 deadline_s = self._clock.monotonic_s() + self._settings.commit_interval_ms / 1000
             records += found
@@ -169,9 +164,9 @@ class Collector:
         partitions = consumer.assigned() if consumer.is_joined() else []
         if not partitions:
             consumer.poll(IDLE_S)
-            self._look_why_unassigned(consumer)
+            self._watch.look_why_unassigned(consumer)
             return
-        self._unassigned_since_s = None
+        self._watch.assigned()
         self._claims = claims.claim_all(
             connection,
             consumer,
@@ -181,30 +176,6 @@ class Collector:
         )
         self._cut_short.clear()
         log.info("claimed %d partitions", len(self._claims))
-
-    def _look_why_unassigned(self, consumer: Consumer) -> None:
-        """With nothing assigned, find out whether that is because there is nothing to assign.
-
-        Raises:
-            RetryableError: topics are missing.
-            BrokenClientError: they are for long, or the group has not answered for long.
-        """
-        now_s = self._clock.monotonic_s()
-        if self._unassigned_since_s is None:
-            self._unassigned_since_s = now_s
-        missing = consumer.missing_topics()
-        if not missing and consumer.is_joined():
-            self._unassigned_since_s = None  # a spare collector
-            return
-        waited_s = now_s - self._unassigned_since_s
-        sentence = f"the answer to joining group {self._settings.collector_group}"
-        if missing:
-            sentence = f"topics {', '.join(missing)}: `fleetgauge migrate` makes them"
-        if waited_s > CLIENT_PATIENCE_S:
-            self._unassigned_since_s = None
-            raise BrokenClientError(sentence)
-        if missing and waited_s >= TOPICS_GRACE_S:
-            raise RetryableError(sentence)
 
     def _maintain(self, connection: Connection, writer: Writer) -> None:
         now_s, now_us = self._clock.monotonic_s(), self._clock.now_us()
@@ -221,11 +192,6 @@ class Collector:
         self.report.lag, self.report.backlog = dict(lag), dict(backlog)
         if self._claims and self._tell_group.is_due(self._clock.monotonic_s()):
             consumer.tell_group({p: claim.lanes.next_offset for p, claim in self._claims.items()})
-
-    def _look_at_broker(self, consumer: Consumer, *, idle: bool) -> None:
-        """While nothing comes, make sure that it is because there is nothing."""
-        if idle and self._look.is_due(self._clock.monotonic_s()):
-            consumer.bounds(self._claims)
 
     def _went_well(self, connection: Connection) -> None:
         self._back_off_s = BACK_OFF_FIRST_S

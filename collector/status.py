@@ -116,6 +116,8 @@ def _quarantine(quarantine: dict[str, Any]) -> Iterator[str]:
 def _collector(entry: dict[str, Any]) -> str:
     state = "alive" if entry["alive"] else f"silent since {entry['reported_at']:%Y-%m-%d %H:%M:%S}"
     text = f"collector {entry['instance']}: {state}, {entry['rows_per_second']:.0f} rows/s"
+    if entry["fetch_stalls"]:
+        text += f", fetch stalls: {entry['fetch_stalls']}"
     return text if entry["waiting_for"] is None else f"{text}, waiting for {entry['waiting_for']}"
 
 

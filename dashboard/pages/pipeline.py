@@ -105,6 +105,12 @@ def _notes(rows: Rows) -> list[Component]:
             "enrolled key stands for; with signatures = required they go to quarantine."
         )
     notes += [
+        f"The Kafka client of {row.instance} has stood still "
+        f"{plural(row.fetch_stalls, 'time')} since its start, and was replaced."
+        for row in rows["collectors"]
+        if row.fetch_stalls
+    ]
+    notes += [
         f"{row.reason}: {plural(row.messages, 'message')} in the name of "
         f"{row.host or 'hosts that nobody knows' if row.hosts == 1 else plural(row.hosts, 'host')}"
         f"{', refused' if row.refused else ', stored all the same'}."

@@ -280,7 +280,8 @@ insert into collectors (
     backlog,
     backlog_per_second,
     waiting_for,
-    signatures
+    signatures,
+    fetch_stalls
 )
 values (
     %(instance)s,
@@ -298,7 +299,8 @@ values (
     %(backlog)s,
     %(backlog_per_second)s,
     %(waiting_for)s,
-    %(signatures)s
+    %(signatures)s,
+    %(fetch_stalls)s
 )
 on conflict (instance) do update
 set
@@ -316,7 +318,8 @@ set
     backlog = excluded.backlog,
     backlog_per_second = excluded.backlog_per_second,
     waiting_for = excluded.waiting_for,
-    signatures = excluded.signatures;
+    signatures = excluded.signatures,
+    fetch_stalls = excluded.fetch_stalls;
 
 -- name: leave
 -- A collector that stops in order takes its row along.

@@ -18,7 +18,8 @@ select
     backlog,
     backlog_per_second,
     waiting_for,
-    signatures
+    signatures,
+    fetch_stalls
 from collectors
 where reported_at > now() - interval '1 day'
 order by instance

@@ -148,6 +148,7 @@ select
     lag,
     backlog,
     backlog_per_second,
-    waiting_for
+    waiting_for,
+    fetch_stalls
 from collectors
 order by instance;
