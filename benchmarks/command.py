@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from benchmarks.report import SPREAD, this_machine
+from benchmarks.machine import Machine
+from benchmarks.report import SPREAD
 from telemetry import logs
 from telemetry.errors import FleetgaugeError
 
@@ -101,8 +102,9 @@ def _quieten() -> None:
 
 
 def _run_one(arguments: argparse.Namespace) -> None:
-    machine = this_machine()
-    document = arguments.measure(arguments).document(machine)
+    machine = Machine()
+    report = arguments.measure(arguments)
+    document = report.document(machine.description())
     lines = [json.dumps(document)] if arguments.json else _lines(document)
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
@@ -114,7 +116,8 @@ def _lines(document: dict[str, Any]) -> list[str]:
     lines = [
         (
             f"{document['bench']}: {len(document['runs'])} runs, {machine['cores']} cores of "
-            f"{machine['cpu']}, load {machine['load_average_at_start'][0]}"
+            f"{machine['cpu']}, load {machine['load_average_at_start'][0]} before, "
+            f"{machine['busy_percent']} % busy, {machine['stolen_percent']} % stolen"
         )
     ]
     lines += _figures(document["figures"], "  ")

@@ -4,10 +4,8 @@ Owns the JSON's shape, the median over runs and its spread. A figure that could 
 null, and a note says why; nothing is left out silently.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -104,20 +102,3 @@ def slope_per_hour(points: Sequence[tuple[float, float]]) -> float | None:
     if spread == 0:
         return None
     return 3600 * sum((at - mean_s) * (value - mean) for at, value in points) / spread
-
-
-def this_machine() -> dict[str, Any]:
-    """Return what a figure depends on: cores, memory, processor, and how busy it was."""
-    names = [
-        line.split(":", 1)[1].strip()
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        if line.startswith("model name")
-    ]
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return {
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_mib": pages >> 20,
-        "cpu": names[0] if names else "unknown",
-        "kernel": os.uname().release,
-        "load_average_at_start": [round(load, 2) for load in os.getloadavg()],
-    }
