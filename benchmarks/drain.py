@@ -26,7 +26,7 @@ from benchmarks.processes import cpu_seconds_of, memory
 from benchmarks.progress import Progress
 from benchmarks.report import Figures, Report, percentile
 from benchmarks.rig import Rig, rig, stack_of
-from benchmarks.sender import Sender
+from benchmarks.sender import Sender, sending
 from sql import queries
 
 LOOK_EVERY_S = 0.25
@@ -79,7 +79,14 @@ def _one_run(made: Rig, arguments: argparse.Namespace, progress: Progress) -> di
     make_places(made, arguments.gpus)
     start_collectors(made, arguments.collectors)
     wait_for_collectors(made, arguments.collectors)
-    sender = Sender(made, load_of(arguments, backlog))
+    with sending(made, load_of(arguments, backlog)) as sender:
+        return _drained(made, arguments, progress, sender, backlog)
+
+
+def _drained(
+    made: Rig, arguments: argparse.Namespace, progress: Progress, sender: Sender, backlog: int
+) -> dict[str, Any]:
+    """Let so many messages wait, and return how they were stored."""
     sender.wait_for(made, "settled", progress, DRAIN_S_MAX)
     first = sender.last["messages"]
     made.stop()
@@ -102,7 +109,6 @@ def _one_run(made: Rig, arguments: argparse.Namespace, progress: Progress) -> di
         drain_s = time.monotonic() - started_s
         live.end()
         used_s = cpu_seconds_of(made.cpu_pids().values()) - used_s
-    sender.end()
     return {
         "backlog_rows": backlog * ROWS_PER_MESSAGE,
         "drain_seconds": drain_s,

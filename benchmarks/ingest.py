@@ -24,7 +24,7 @@ from benchmarks.processes import cpu_seconds_of, memory
 from benchmarks.progress import Progress
 from benchmarks.report import Figures, Report
 from benchmarks.rig import Rig, rig, stack_of
-from benchmarks.sender import Load, Sender
+from benchmarks.sender import Load, Sender, sending
 from sql import queries
 
 ACCELERATORS = 8
@@ -105,9 +105,9 @@ def one_run(
     make_places(made, arguments.gpus)
     names = start_collectors(made, arguments.collectors)
     wait_for_collectors(made, arguments.collectors)
-    sender = Sender(made, load_of(arguments))
-    looks = _watch(made, sender, names, progress, label)
-    sender.join(DRAIN_S_MAX)
+    with sending(made, load_of(arguments)) as sender:
+        looks = _watch(made, sender, names, progress, label)
+        sender.join(DRAIN_S_MAX)
     return _figures(looks, sender.last, _stored(made, sender.last["rows"], progress, label))
 
 

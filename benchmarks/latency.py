@@ -32,7 +32,7 @@ from benchmarks.processes import cpu_seconds
 from benchmarks.progress import Progress
 from benchmarks.report import Figures, Report, percentile
 from benchmarks.rig import Rig, rig, stack_of
-from benchmarks.sender import Sender
+from benchmarks.sender import sending
 
 MESSAGES_PER_SECOND = 2750
 SETTLE_S = 20.0
@@ -114,8 +114,8 @@ def _one_run(
         )  # fmt: skip
         address = made.start_dashboard()
         if arguments.messages_per_second:
-            sender = Sender(made, steady_load(gpus, 1.0, LOAD_S, BACKLOG_S_MAX))
-            load.callback(sender.end)
+            steady = steady_load(gpus, 1.0, LOAD_S, BACKLOG_S_MAX)
+            sender = load.enter_context(sending(made, steady))
             sender.wait_for(made, "steady", progress, LOAD_START_S_MAX)
         with Probes(made, arguments.xids, arguments.probe_ticks_per_message, seen) as probes:
             made.wait(lambda: seen.ticks, "the probe's first reading")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -102,7 +104,7 @@ class Sender:
             raise PermanentError("the sender has failed; see above")
 
     def end(self) -> None:
-        """Let it end before its time."""
+        """Let it end, before its time where it has not."""
         self._process.terminate()
         self._process.wait(END_S_MAX)
 
@@ -110,3 +112,13 @@ class Sender:
         assert self._process.stdout is not None  # noqa: S101 - made with a pipe
         for line in self._process.stdout:
             self._said.append(json.loads(line))
+
+
+@contextmanager
+def sending(made: Rig, load: Load) -> Iterator[Sender]:
+    """Give a sender that has ended afterwards, whatever happens."""
+    sender = Sender(made, load)
+    try:
+        yield sender
+    finally:
+        sender.end()
