@@ -28,6 +28,8 @@ LOG = REPOSITORY / "torture.jsonl"
 OVERHEAD_S = 900
 # What a run ends with whose verdict is that something is wrong; 1 is a harness that broke.
 FAILED = 3
+# With a mutant: the programs did not run, so that nothing was seen of it.
+NOT_SEEN = 4
 
 
 def main() -> int:
@@ -80,7 +82,7 @@ def _one(arguments: argparse.Namespace) -> int:
     print(line)
     if verdict.problems:
         print("\n".join(verdict.problems), f"everything is in {folder}", sep="\n")
-        return FAILED
+        return FAILED if verdict.is_caught or not arguments.mutant else NOT_SEEN
     shutil.rmtree(folder)
     return 0
 

@@ -58,6 +58,11 @@ class Verdict:
     took_s: float = 0.0
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def is_caught(self) -> bool:
+        """Whether what is wrong tells of a mutant: a program that does not run tells nothing."""
+        return bool(self.problems) and self.fresh_s is not None
+
     def as_line(self) -> dict[str, Any]:
         """Return what is logged of it."""
         return {"verdict": "failed" if self.problems else "passed", **asdict(self)}
@@ -136,6 +141,8 @@ def _judge(stage: Stage, folder: Path, verdict: Verdict) -> Iterator[str]:
         return  # it is caught
     yield from _account(stage)
     yield from _read_again(stage, tally)
+    if verdict.mutant:
+        return  # only the tally and the books may catch it
     yield from programs.failures(stage.collectors)
     for program in stage.collectors:
         code = program.terminate()

@@ -21,6 +21,7 @@ from tests.torture.holding_collector import hold_at_write
 from tests.torture.stage import FAULTS
 from tests.torture.tally import Row, Tally, compare, hosts_since
 from tests.torture.tallying_agent import TallyingOutbox
+from tests.torture.torment import Verdict
 from tests.torture.waiting import STILL_S, Stillness
 
 A: Row = ("samples", "host-0", 5, 0, 700)
@@ -199,3 +200,18 @@ def test_an_agent_that_takes_sent_for_confirmed_forgets_what_it_hands_out(
     outbox.write([make_tick(urgent=True)])
     assert len(outbox.pending(Stream.SAMPLES, 5, frozenset(), backlog=1)) == 1
     assert outbox.pending(Stream.SAMPLES, 5, frozenset(), backlog=1) == []
+
+
+@pytest.mark.parametrize(
+    ("fresh_s", "problems", "is_caught"),
+    [(3.0, ["5 rows are lost"], True), (None, ["5302 rows are lost"], False), (3.0, [], False)],
+)
+def test_a_mutant_is_caught_only_where_the_programs_have_run(
+    fresh_s: float | None,
+    problems: list[str],
+    is_caught: bool,
+) -> None:
+    """A collector that waits for a schema loses everything, and says nothing about a mutant."""
+    verdict = Verdict(1, "abc", "light", 60, "drafts_are_dropped", "", "now", {})
+    verdict.fresh_s, verdict.problems = fresh_s, problems
+    assert verdict.is_caught == is_caught
