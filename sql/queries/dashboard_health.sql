@@ -192,7 +192,9 @@ order by faults desc, newest_s desc;
 
 -- name: offenders
 -- Boards that had a fault on at least two occasions in 30 days, followed by serial wherever they
--- sat. Codes that ask for nothing, or blame the program, are left out.
+-- sat. Codes that ask for nothing, or blame the program, are left out. All is put together in the
+-- order in which pauses are looked for, and names are told apart by their bytes: another sort, or one
+-- by the rules of a language, costs more than the reading.
 with seats as materialized (
     select w.board, a.gpu_id, a.model, a.index
     from worst_boards(
@@ -222,9 +224,9 @@ boards as (
         max(model) as model,
         (count(*) filter (where pause is null or pause > interval '3 minutes'))::int as occasions,
         count(distinct host_id)::int as seats,
-        array_agg(distinct what) as what,
-        (array_agg(host_id order by time desc))[1] as host_id,
-        (array_agg(index order by time desc))[1] as index,
+        array_agg(distinct what collate "C") as what,
+        (array_agg(host_id order by time))[count(*)] as host_id,
+        (array_agg(index order by time))[count(*)] as index,
         min(time) as oldest,
         max(time) as newest,
         array_agg(extract(epoch from time)::float8 order by time) as times_s
