@@ -357,7 +357,7 @@ class Detail:
     def _place_alerts(self, db: psycopg.Connection[Any], big: Any, now_s: float) -> None:
         """Give the alerts of `fix_dashboard_data` their places and their transitions."""
         hot = [(h, g) for h in range(136, 144) for g in range(8)]
-        seats = {"gpu_thermal": hot, "gpu_lost": [(31, 3), (140, 0), (300, 6)]}
+        seats = {"thermal": hot, "gpu_lost": [(31, 3), (140, 0), (300, 6)]}
         for rule, places in seats.items():
             ids = db.execute(
                 "select alert_id from alerts where rule = %s order by alert_id", (rule,)

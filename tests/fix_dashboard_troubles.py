@@ -9,6 +9,8 @@ from typing import Any
 
 import psycopg
 
+from alerts.rules import load_rules
+
 # In the alerts program's words: where the hosts stand that are too hot, and what it says of some.
 RACK = "memphis-1 / B / 03 / B03-02"
 TOO_HOT = "GPU 0 is too hot: 87 °C, headroom 0 °C, slowed down by its hardware"
@@ -90,6 +92,7 @@ class Troubles:
         if one_value(db, "select to_regclass('incidents') is not null", ()) is not True:
             return
         ids = {site.name: site.facility_id for site in self.sites}
+        rules = load_rules().rules
         db.execute(
             "insert into alert_evaluators (instance, version, started_at, reported_at, active,"
             " passed_at, pass_milliseconds, outbox_waiting) values ('alerts-1', '0.1.0', %s, %s,"
@@ -97,7 +100,7 @@ class Troubles:
             [moment(now_s - ago) for ago in (80_000, 1, 1)],
         )
         for rule, site, severity, state, ago_s, count, title, summary in (
-            ("gpu_thermal", "memphis-1", "critical", "firing", 260, 64, "accelerators too hot",
+            ("thermal", "memphis-1", "critical", "firing", 260, 64, "accelerators too hot",
              f"64 accelerators too hot in memphis-1, first {RACK} / memphis-1-017-00 {TOO_HOT}"),
             ("gpu_lost", "memphis-1", "critical", "firing", 250, 3, "accelerators lost",
              f"3 accelerators lost in memphis-1, first {RACK} / memphis-1-017-04 {LOST}"),
@@ -125,7 +128,7 @@ class Troubles:
                     " %s, %s, %s, %s, %s, %s)",
                     (rule, f"{site}-{n}", incident, ids[site],
                      json.dumps({"facility": site, "host": f"{site}-{n:03d}-00"}), severity,
-                     state, summary, "look at the rack's cooling; drain if it lasts",
+                     state, summary, rules[rule].action,
                      json.dumps({"headroom_celsius": 0}),
                      *[moment(now_s - ago_s + part) for part in (0, 5, 30, 30)],
                      "a. person" if state == "acknowledged" else None),

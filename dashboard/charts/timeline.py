@@ -23,6 +23,7 @@ Figure = dict[str, Any]
 PANEL_PX = 132
 GAP_PX = 34
 EVENTS_PX = 26
+THRESHOLD_NAME_PX = 14
 
 
 @dataclass(slots=True)
@@ -101,9 +102,13 @@ def _add_panel(sheet: _Sheet, panel: Panel, number: int, domain: tuple[float, fl
     sheet.notes.append(_note("title", title(panel), 0.0, domain[1], "left"))
     if panel.aside:
         sheet.notes.append(_note("aside", plain(panel.aside), 1.0, domain[1], "right"))
+    close = THRESHOLD_NAME_PX / PANEL_PX * (high - low)
     for threshold in panel.thresholds:
         if low <= threshold.value <= high:
-            _add_threshold(sheet, threshold, axis)
+            # A name stands above its line, and below it where another line's name is there.
+            others = (other.value - threshold.value for other in panel.thresholds)
+            is_below = any(0 < above < close for above in others)
+            _add_threshold(sheet, threshold, axis, "top" if is_below else "bottom")
 
 
 def _bars(window: Window, panel: Panel, line: Line, axis: str) -> dict[str, Any]:
@@ -181,7 +186,7 @@ def _note(name: str, text: str, x: float, y: float, anchor: str) -> dict[str, An
     }
 
 
-def _add_threshold(sheet: _Sheet, threshold: Threshold, axis: str) -> None:
+def _add_threshold(sheet: _Sheet, threshold: Threshold, axis: str, anchor: str) -> None:
     sheet.shapes.append(
         {
             "type": "line",
@@ -203,7 +208,7 @@ def _add_threshold(sheet: _Sheet, threshold: Threshold, axis: str) -> None:
             "xref": "paper",
             "yref": axis,
             "xanchor": "right",
-            "yanchor": "bottom",
+            "yanchor": anchor,
             "showarrow": False,
             "bgcolor": "@bg",
             "borderpad": 0,

@@ -138,3 +138,14 @@ def test_events_stand_above_and_grave_ones_cross_all_panels() -> None:
 def test_a_figure_is_plain_json() -> None:
     panel = Panel("A", "%", [Line("x", ramp(), "load")], bars=True)
     assert json.loads(json.dumps(timeline(WINDOW, [panel], [Mark(1_700_000_000, "x")])))
+
+
+def test_names_of_limits_that_are_close_stand_on_either_side_of_their_lines() -> None:
+    """Above each other they would be one heap of letters."""
+    limits = [Threshold(87, "core slows down"), Threshold(95, "HBM limit"), Threshold(40, "low")]
+    lines = [Line("core", ramp(), "heat")]
+    panel = Panel("Temperature", "°C", lines, low=20, high=100, thresholds=limits)
+    figure = timeline(WINDOW, [panel])
+    sides = {note["text"]: note.get("yanchor") for note in figure["layout"]["annotations"]}
+    names = [limit.name for limit in limits]
+    assert [sides[name] for name in names] == ["top", "bottom", "bottom"]
