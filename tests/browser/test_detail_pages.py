@@ -45,7 +45,7 @@ def test_a_host_shows_what_each_accelerator_went_through(
     expect(lost).to_contain_text("lost")
     expect(lost.locator("td.num").first).to_have_text("—")
     expect(page.locator("#host-events")).to_contain_text("Xid 79")
-    expect(page.locator("#host-alerts")).to_contain_text("GPU 3 is lost")
+    expect(page.locator("#host-alerts")).to_contain_text("GPU 3 no longer answers its driver")
     assert console_errors == []
 
 
