@@ -79,7 +79,8 @@ class AcceleratorBook:
             by_host.setdefault(each.host_id, {})[each.uuid] = each
         for host_id, named in by_host.items():
             known = self._rows.get(host_id, Row())
-            new = [each for uuid, each in named.items() if uuid in self.unknown(host_id, uuid)]
+            there = set(split_uuids(known.uuids))
+            new = [each for uuid, each in named.items() if uuid not in there]
             self._rows[host_id] = Row(
                 known.uuids + b"".join(each.uuid for each in new),
                 known.gpu_ids + b"".join(_ID.pack(each.gpu_id) for each in new),

@@ -113,15 +113,17 @@ def drop_old(connection: Connection, tier: Tier, settings: CollectorSettings, no
 
 def count_stale_boards(connection: Connection, most: int = BOARDS_AT_ONCE) -> int:
     """Count the faults of boards anew, as days have passed; return how many boards that were."""
-    with translated("counting the faults of boards"):
-        row = connection.execute(_QUERIES["count_stale_boards"], {"most": most}).fetchone()
-    return int(str(row[0])) if row else 0
+    return _count_stale(connection, "count_stale_boards", most)
 
 
 def count_stale_hosts(connection: Connection, most: int = HOSTS_AT_ONCE) -> int:
     """Add up the faults of hosts anew, as days have passed; return how many hosts that were."""
-    with translated("adding up the faults of hosts"):
-        row = connection.execute(_QUERIES["count_stale_hosts"], {"most": most}).fetchone()
+    return _count_stale(connection, "count_stale_hosts", most)
+
+
+def _count_stale(connection: Connection, query: str, most: int) -> int:
+    with translated("counting faults anew"):
+        row = connection.execute(_QUERIES[query], {"most": most}).fetchone()
     return int(str(row[0])) if row else 0
 
 

@@ -16,15 +16,12 @@ import msgspec
 import sql
 from collector.accelerators import AcceleratorBook, Found, Row
 from collector.database import Connection, translated
-from collector.host_names import HostName, host_name
+from collector.host_names import HOSTS_MAX, HostName, host_name
 from collector.intake import Events, Opened, Rejected, Samples
 from telemetry.records import Accelerator, Event, EventRecord, Inventory, Workloads
 from telemetry.wire import UUID_BYTES, Header
 
-# Beyond so many a collector's books start afresh, which is slow. Two sites of the largest size that
-# is leased, 440,000 accelerators on hosts of eight, fit twice, and cut in sevenths; what all books
-# keep of as many hosts and accelerators as this is some 350 MiB.
-HOSTS_MAX = 120_000
+# Beyond so many the books start afresh, as beyond HOSTS_MAX: 440,000 and their sevenths fit.
 ACCELERATORS_MAX = 4_000_000
 # So many are asked for in one statement: what is sent and what comes back is held in memory.
 ASKED_AT_ONCE = 20_000

@@ -7,14 +7,12 @@ made before the new epoch began. Two that live make messages side by side.
 
 from typing import NamedTuple
 
-from collector.host_names import HostName
+from collector.host_names import HOSTS_MAX, HostName
 
 # Older messages of the other epoch may be a spool that is drained.
 MARGIN_US = 30_000_000
 # Both are alive now, as far as their clocks agree; a clock that was set back is not two machines.
 AGREE_US = 15_000_000
-# As many as a collector's other books keep (`registry.py`).
-HOSTS_MAX = 120_000
 
 
 class Epoch(NamedTuple):
