@@ -4,7 +4,7 @@ Owns how much past there is of what, and whether a database holds what an earlie
 rows themselves are those of `fleet_rows.py`.
 """
 
-import argparse
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.fleet_rows import Connection, FleetRows, Shape
@@ -25,73 +25,76 @@ def events_of(shape: Shape) -> int:
     return round(shape.gpus_made * EVENTS_PER_GPU_DAY * EVENT_DAYS)
 
 
-def make_young(
-    rows: FleetRows,
-    connection: Connection,
-    arguments: argparse.Namespace,
-    progress: Progress,
-    end: datetime,
-    *,
-    tier: str,
-) -> None:
-    """Make the places, the first day of rollups, the events and the raw samples."""
-    progress.say("making places")
-    rows.make_places()
-    progress.say(f"making rollups: day 1 of {arguments.days}")
-    rows.make_rollups(end - timedelta(days=1), end)
-    rows.make_events(end - timedelta(days=EVENT_DAYS), end, events_of(rows.shape))
-    progress.say("making raw samples")
-    start = end - timedelta(hours=RAW_HOURS)
-    if tier == "postgres":
-        _make_partitions(connection, "samples", timedelta(hours=1), start, end)
-    rows.make_samples(start, end, arguments.raw_gpus)
-    maintenance.index_closed(connection, Tier(tier), round(end.timestamp() * 1e6))
-    while tier == "timescale" and (chunk := recompression.next_due(connection)):
-        recompression.make_anew(connection, chunk)
-    connection.execute("vacuum analyze")
-    _make_gpu_rollups(rows, connection, arguments, tier, start)
+@dataclass(frozen=True, slots=True)
+class FleetPast:
+    """The past of a fleet, as it is made.
 
+    Attributes:
+        rows: where it is made.
+        tier: of that database.
+        days: of rollups.
+        raw_gpus: accelerators that have samples for a day.
+        end: where all of it ends.
+    """
 
-def make_past(
-    rows: FleetRows,
-    connection: Connection,
-    arguments: argparse.Namespace,
-    progress: Progress,
-    end: datetime,
-    *,
-    tier: str,
-) -> None:
-    """Make the other days of rollups."""
-    for day in range(1, arguments.days):
-        progress.say(f"making rollups: day {day + 1} of {arguments.days}")
-        start = end - timedelta(days=day + 1)
-        rows.make_rollups(start, start + timedelta(days=1))
-        _make_gpu_rollups(rows, connection, arguments, tier, start)
-    # As autovacuum leaves what is days old: index-only scans need it.
-    connection.execute("vacuum analyze")
+    rows: FleetRows
+    connection: Connection
+    tier: Tier
+    days: int
+    raw_gpus: int
+    end: datetime
+    progress: Progress
 
+    def make_young(self) -> None:
+        """Make the places, the first day of rollups, the events and the raw samples."""
+        rows, end = self.rows, self.end
+        self.progress.say("making places")
+        rows.make_places()
+        start = self._make_day(0)
+        rows.make_events(end - timedelta(days=EVENT_DAYS), end, events_of(rows.shape))
+        self.progress.say("making raw samples")
+        raw_start = end - timedelta(hours=RAW_HOURS)
+        self._make_partitions("samples", timedelta(hours=1), raw_start, end)
+        rows.make_samples(raw_start, end, self.raw_gpus)
+        maintenance.index_closed(self.connection, self.tier, round(end.timestamp() * 1e6))
+        while self.tier is Tier.TIMESCALE and (chunk := recompression.next_due(self.connection)):
+            recompression.make_anew(self.connection, chunk)
+        self._vacuum()
+        self._make_gpu_rollups(start)
 
-def _make_gpu_rollups(
-    rows: FleetRows,
-    connection: Connection,
-    arguments: argparse.Namespace,
-    tier: str,
-    start: datetime,
-) -> None:
-    end = start + timedelta(days=1)
-    if tier == "postgres":
-        _make_partitions(connection, "gpu_rollup_1m", timedelta(days=1), start, end)
-    rows.make_gpu_rollups(start, end, arguments.raw_gpus)
+    def make_rest(self) -> None:
+        """Make the other days of rollups."""
+        for day in range(1, self.days):
+            self._make_gpu_rollups(self._make_day(day))
+        self._vacuum()
 
+    def _make_day(self, day: int) -> datetime:
+        """Make a day of rollups of facilities and racks, 0 is the last; return its start."""
+        self.progress.say(f"making rollups: day {day + 1} of {self.days}")
+        start = self.end - timedelta(days=day + 1)
+        self.rows.make_rollups(start, start + timedelta(days=1))
+        return start
 
-def _make_partitions(
-    connection: Connection, parent: str, period: timedelta, start: datetime, end: datetime
-) -> None:
-    statement = queries("collector_maintenance")["make_partition"]
-    at = compaction.EPOCH + (start - compaction.EPOCH) // period * period
-    while at <= end:
-        connection.execute(statement, {"parent": parent, "starts_at": at, "ends_at": at + period})
-        at += period
+    def _make_gpu_rollups(self, start: datetime) -> None:
+        end = start + timedelta(days=1)
+        self._make_partitions("gpu_rollup_1m", timedelta(days=1), start, end)
+        self.rows.make_gpu_rollups(start, end, self.raw_gpus)
+
+    def _make_partitions(
+        self, parent: str, period: timedelta, start: datetime, end: datetime
+    ) -> None:
+        if self.tier is not Tier.POSTGRES:
+            return
+        statement = queries("collector_maintenance")["make_partition"]
+        at = compaction.EPOCH + (start - compaction.EPOCH) // period * period
+        while at <= end:
+            values = {"parent": parent, "starts_at": at, "ends_at": at + period}
+            self.connection.execute(statement, values)
+            at += period
+
+    def _vacuum(self) -> None:
+        # As autovacuum leaves what is days old: index-only scans need it.
+        self.connection.execute("vacuum analyze")
 
 
 def end_of(connection: Connection, gpus: int, days: int) -> datetime:

@@ -22,11 +22,12 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from benchmarks.fleet_past import end_of, events_of, make_past, make_young
+from benchmarks.fleet_past import FleetPast, end_of, events_of
 from benchmarks.fleet_rows import Connection, FleetRows, Shape
 from benchmarks.progress import Progress
 from benchmarks.report import Report, percentile
 from benchmarks.rig import rig, stack_of
+from collector.tier import Tier
 from dashboard.view import View
 from sql import queries
 from telemetry.errors import PermanentError
@@ -85,17 +86,19 @@ def measure(arguments: argparse.Namespace) -> Report:
     ):
         stack = stack_of(made.database_url, broker=False)
         rows = FleetRows(connection, shape)
+        days, raw_gpus = arguments.days, arguments.raw_gpus
         young: dict[str, dict[str, Any]] = {}
         if arguments.made:
-            end = end_of(connection, shape.gpus_made, arguments.days)
+            end = end_of(connection, shape.gpus_made, days)
+            questions = ask_about(rows, raw_gpus, end)
         else:
             end = datetime.now(UTC)
-            tier = stack.tier or ""
-            make_young(rows, connection, arguments, progress, end, tier=tier)
-            questions = ask_about(rows, arguments.raw_gpus, end)
+            tier = Tier(stack.tier or "")
+            past = FleetPast(rows, connection, tier, days, raw_gpus, end, progress)
+            past.make_young()
+            questions = ask_about(rows, raw_gpus, end)
             young = _ask_all(made.database_url, questions, arguments.asks, progress, "one day")
-            make_past(rows, connection, arguments, progress, end, tier=tier)
-        questions = ask_about(rows, arguments.raw_gpus, end)
+            past.make_rest()
         runs = []
         for number in range(arguments.runs):
             words = f"run {number + 1} of {arguments.runs}"
