@@ -67,7 +67,7 @@ def listing(view: View, rows: list[Any] | None, sources: Sources) -> Component:
         )
     if not rows:
         return elements.well("No open incident.")
-    facilities = {f.facility_id: f for f in sources.picture.facilities}
+    facilities = sources.picture.facility_by_id
     shown = [_sentence(view, row, facilities) for row in rows[:SHOWN_MAX]]
     if len(rows) > SHOWN_MAX:
         words = f"and {plural(len(rows) - SHOWN_MAX, 'more incident')}"
@@ -109,9 +109,10 @@ def of_place(row: Any, facility: Facility | None) -> str:
     return rest if place and told.startswith((f"{place} ", f"{place}:")) and rest else told
 
 
-def what(view: View, row: Any, facility: Facility | None, href: str) -> Component:
+def what(view: View, row: Any, facility: Facility | None) -> Component:
     """Return an incident's title, which leads to it, above its place and its sentence."""
     title, text = said(row, facility)
+    href = view.elsewhere("/alerts", incident=str(row.incident_id))
     where: Any = "whole fleet"
     if facility is not None:
         at = view.elsewhere("/facility", facility=facility.slug)
@@ -126,11 +127,10 @@ def what(view: View, row: Any, facility: Facility | None, href: str) -> Componen
 
 
 def _sentence(view: View, row: Any, facilities: dict[int, Facility]) -> Component:
-    href = view.elsewhere("/alerts", incident=str(row.incident_id))
     return html.Div(
         [
             html.I(className=f"mark {row.severity}", title=row.severity),
-            what(view, row, facilities.get(row.facility_id), href),
+            what(view, row, facilities.get(row.facility_id)),
             html.Div([elements.since(row.opened_s)], className="when"),
             html.Div(
                 [

@@ -79,6 +79,11 @@ class Picture:
     _hosts_by_id: dict[int, Host] = field(default_factory=dict)
     _inventory: Inventory = field(default_factory=Inventory)
 
+    @property
+    def facility_by_id(self) -> dict[int, Facility]:
+        """The facilities by their ids."""
+        return {facility.facility_id: facility for facility in self.facilities}
+
     def set_facilities(self, rows: Iterable[Any]) -> None:
         """Take the facilities; a change of their number lays everything out anew."""
         rows = list(rows)

@@ -137,7 +137,7 @@ def _incidents(view: View, sources: Sources, opened: list[Any], *, never: bool) 
         )
     if not opened:
         return elements.well("No open incident.")
-    facilities = {f.facility_id: f for f in sources.picture.facilities}
+    facilities = sources.picture.facility_by_id
     return html.Div(
         [incident.sentence(view, row, facilities) for row in opened], className="incidents one"
     )

@@ -76,7 +76,7 @@ async def render(view: View, sources: Sources) -> Slots:
     found, ever = await _ask(view, sources, values)
     kinds = charts.kinds(found.of("timeline"))
     marks = await annotations.incident_marks(view, sources, window, values["facility_id"])
-    names = {f.facility_id: f for f in picture.facilities}
+    names = picture.facility_by_id
     return {
         "health-switch": {"children": seat.facility_switch(view, picture)},
         "health-chosen": {"children": chosen.notice(view, racks)},

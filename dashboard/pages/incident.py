@@ -70,9 +70,7 @@ async def render(view: View, sources: Sources) -> Slots:
     alerts, steps = found.of("alerts"), found.of("transitions")
     names = {alert.alert_id: _short(alert) for alert in alerts}
     window = _window(row, steps, sources.now_s)
-    facility = next(
-        (f for f in sources.picture.facilities if f.facility_id == row.facility_id), None
-    )
+    facility = sources.picture.facility_by_id.get(row.facility_id)
     drawn = charts.alert_lives(window, alerts, steps, list(names.values()))
     return {
         "incident-title": {"children": _title(view, row, facility)},
@@ -157,7 +155,6 @@ def _what(row: Any, facility: Facility | None) -> Component:
 
 def sentence(view: View, row: Any, facilities: Mapping[int, Facility]) -> Component:
     """Return an incident as a sentence: what, where, for how long, and who has it."""
-    href = view.elsewhere("/alerts", incident=str(row.incident_id))
     parts = [plural(row.firing_count, "alert")]
     parts += [f"{row.muted_count} muted"] if row.muted_count else []
     parts += ["flapping"] if row.flapping else []
@@ -165,7 +162,7 @@ def sentence(view: View, row: Any, facilities: Mapping[int, Facility]) -> Compon
     return html.Div(
         [
             html.I(className=f"mark {row.severity}", title=row.severity),
-            incidents.what(view, row, facilities.get(row.facility_id), href),
+            incidents.what(view, row, facilities.get(row.facility_id)),
             html.Div(html.Small(told), className="told on-wide"),
             html.Div([elements.since(row.opened_s)], className="when"),
             html.Div(
@@ -182,7 +179,7 @@ def sentence(view: View, row: Any, facilities: Mapping[int, Facility]) -> Compon
 
 def alert_table(view: View, sources: Sources, rows: Sequence[Any]) -> Component:
     """Return alerts with their places, what to do, and why some wake nobody."""
-    facilities = {f.facility_id: f for f in sources.picture.facilities}
+    facilities = sources.picture.facility_by_id
     shown = [
         [
             html.I(className=f"mark {row.severity}", title=row.severity),

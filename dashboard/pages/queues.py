@@ -251,7 +251,7 @@ def _table(
     measure: Measure,
     window: Window,
 ) -> Component:
-    facilities = {f.facility_id: f for f in sources.picture.facilities}
+    facilities = sources.picture.facility_by_id
     rows = []
     for queue in sorted(queues, key=lambda q: -(charts.size_now(q, measure) or 0)):
         facility = facilities.get(queue.facility_id)

@@ -236,7 +236,7 @@ def _incidents(
 ) -> list[Component]:
     if not opened:
         return [incidents.listing(view, opened, sources)]
-    facilities = {f.facility_id: f for f in sources.picture.facilities}
+    facilities = sources.picture.facility_by_id
     shown = [_incident(row, facilities.get(row.facility_id)) for row in opened[:shown_max]]
     if len(opened) > shown_max:
         more = plural(len(opened) - shown_max, "more incident")
