@@ -193,8 +193,8 @@ order by faults desc, newest_s desc;
 -- name: offenders
 -- Boards that had a fault on at least two occasions in 30 days, followed by serial wherever they
 -- sat. Codes that ask for nothing, or blame the program, are left out. All is put together in the
--- order in which pauses are looked for, and names are told apart by their bytes: another sort, or one
--- by the rules of a language, costs more than the reading.
+-- order in which pauses are looked for, and names are told apart by their bytes, which spares a sort of
+-- all events and one by the rules of a language.
 with seats as materialized (
     select w.board, a.gpu_id, a.model, a.index
     from worst_boards(
